@@ -1,0 +1,200 @@
+"""SongPlan: what happens when in a song, as a documented JSON file.
+
+The plan is the hinge between macro and micro time. Listening writes one from a
+recording, the sequencer writes new ones, a person can edit one, and rendering
+needs nothing else.
+
+    {
+      "format": "macrotime-plan", "version": 1,
+      "title": "Untitled", "style": "lofi", "key": "A:min", "tempo": 84.0,
+      "meter": "4/4", "seed": 7,
+      "sections": [
+        {"label": "verse", "letter": "A", "energy": 0.45, "brightness": 0.5,
+         "chords": [["A:min"], ["F:maj"], ["C:maj", "G:maj"]],
+         "gestures": null}
+      ]
+    }
+
+`chords` has one list per bar; the chords of a bar share it evenly, so
+["C:maj", "G:maj"] changes half-way. Chords are in Harte syntax
+(Harte et al., "Symbolic representation of musical chords", ISMIR 2005).
+Two sections with the same letter are the same idea: the later one returns.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from structure.errors import RequestError
+from structure.files import whole_file
+from structure.harmony import Chord, Key
+
+Label = Literal[
+    "intro",
+    "verse",
+    "prechorus",
+    "chorus",
+    "postchorus",
+    "bridge",
+    "solo",
+    "instrumental",
+    "interlude",
+    "outro",
+    "silence",
+    "other",
+]
+
+BEATS_PER_BAR = {"2/4": 2, "3/4": 3, "4/4": 4, "5/4": 5, "6/8": 2, "9/8": 3, "12/8": 4}
+"""Felt beats: the dotted quarter in compound metres. The tempo counts these."""
+
+Meter = Literal["2/4", "3/4", "4/4", "5/4", "6/8", "9/8", "12/8"]
+
+SLOWEST, FASTEST = 30.0, 300.0
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class Section(_Strict):
+    """A stretch of bars with one function in the song.
+
+    Attributes:
+        label: its function.
+        letter: its idea; the same letter again means that the idea returns.
+        energy: 0 (hushed) to 1 (the loudest moment of the song).
+        brightness: 0 (dark) to 1 (bright); 0.5 leaves the sound as it was heard.
+        chords: one list per bar; the chords of a bar share it evenly.
+        gestures: which clip of the style's gesture book sounds on each beat,
+            [bars][beats]; null leaves the choice to the renderer.
+    """
+
+    label: Label
+    letter: str = pydantic.Field(pattern=r"^[A-Z]'*$")
+    energy: float = pydantic.Field(default=0.5, ge=0, le=1)
+    brightness: float = pydantic.Field(default=0.5, ge=0, le=1)
+    chords: tuple[tuple[str, ...], ...] = pydantic.Field(min_length=1)
+    gestures: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def bars(self) -> int:
+        """How many bars it lasts."""
+        return len(self.chords)
+
+    @pydantic.field_validator("chords")
+    @classmethod
+    def _chords_can_be_read(cls, bars):
+        for number, bar in enumerate(bars):
+            if not bar:
+                raise ValueError(f"bar {number} has no chord; a silent bar is ['N']")
+            for chord in bar:
+                Chord.parse(chord)
+        return bars
+
+    @pydantic.model_validator(mode="after")
+    def _a_gesture_for_each_bar(self):
+        if self.gestures is not None and len(self.gestures) != self.bars:
+            raise ValueError(
+                f"gestures for {len(self.gestures)} bars; the section has {self.bars}"
+            )
+        return self
+
+
+class SongPlan(_Strict):
+    """A whole song, before any sound. Times derive from tempo and metre alone."""
+
+    format: Literal["macrotime-plan"] = "macrotime-plan"
+    version: Literal[1] = 1
+    title: str = "Untitled"
+    style: str | None = None
+    key: str = "C:maj"
+    tempo: float = pydantic.Field(default=120.0, ge=SLOWEST, le=FASTEST)
+    meter: Meter = "4/4"
+    seed: int = pydantic.Field(default=0, ge=0)
+    sections: tuple[Section, ...] = pydantic.Field(min_length=1)
+
+    @pydantic.field_validator("key")
+    @classmethod
+    def _key_can_be_read(cls, key):
+        return str(Key.parse(key))
+
+    @pydantic.model_validator(mode="after")
+    def _gestures_fit_the_metre(self):
+        for number, section in enumerate(self.sections):
+            for bar in section.gestures or ():
+                if len(bar) != self.beats_per_bar:
+                    raise ValueError(
+                        f"section {number} has a bar of {len(bar)} gestures; "
+                        f"{self.meter} has {self.beats_per_bar} beats"
+                    )
+        return self
+
+    @property
+    def beats_per_bar(self) -> int:
+        """Felt beats in a bar."""
+        return BEATS_PER_BAR[self.meter]
+
+    @property
+    def bars(self) -> int:
+        """Bars in the whole song."""
+        return sum(section.bars for section in self.sections)
+
+    @property
+    def beat_seconds(self) -> float:
+        """How long one beat lasts."""
+        return 60.0 / self.tempo
+
+    @property
+    def seconds(self) -> float:
+        """How long the song lasts, from its first downbeat to its last bar line."""
+        return self.bars * self.beats_per_bar * self.beat_seconds
+
+    def starts(self) -> list[float]:
+        """Seconds at which each section starts, and last the song's end."""
+        bar_seconds = self.beats_per_bar * self.beat_seconds
+        bars = [0]
+        for section in self.sections:
+            bars.append(bars[-1] + section.bars)
+        return [bar * bar_seconds for bar in bars]
+
+    def to_json(self) -> str:
+        """The plan as text, one line a bar list, so that a person can edit it."""
+        plan = self.model_dump(mode="json")
+        sections = plan.pop("sections")
+        head = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in plan.items()]
+        body = ",\n".join("    " + json.dumps(section) for section in sections)
+        return "{\n" + ",\n".join(head) + ',\n  "sections": [\n' + body + "\n  ]\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "plan") -> SongPlan:
+        """Read a plan from JSON.
+
+        Raises:
+            RequestError: if it is not JSON or not a plan; the message names each key.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except pydantic.ValidationError as error:
+            lines = [
+                f"{'.'.join(str(part) for part in flaw['loc']) or 'file'}: {flaw['msg']}"
+                for flaw in error.errors()
+            ]
+            raise RequestError(f"{source}: " + "; ".join(lines)) from None
+
+    def write(self, path: str | Path) -> None:
+        """Write the plan as JSON, whole or not at all."""
+        with whole_file(path) as draft:
+            draft.write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | Path) -> SongPlan:
+        """Read a plan from a JSON file."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"cannot read the plan {path}: {error}") from None
+        return cls.from_json(text, source=str(path))
