@@ -1,0 +1,1 @@
+"""Recordings become something to learn from."""
