@@ -270,7 +270,9 @@ def _parse_chord(text: str) -> Chord:
     bass = body["bass"] or "1"
     if _ROOT.fullmatch(bass):
         steps = (pitch_class(bass) - pitch_class(root.group())) % 12
-        bass = ("1 b9 9 b3 3 11 b5 5 b13 13 b7 7").split()[steps]
+        bass = ["1", "b9", "9", "b3", "3", "11", "b5", "5", "b13", "13", "b7", "7"][
+            steps
+        ]
     try:
         for degree in (*extra, bass):
             degree_semitones(degree)
