@@ -25,7 +25,7 @@ NAMED_FORMS = {
     "verse-chorus-bridge": "intro verse chorus verse chorus bridge chorus outro",
     "aaba": "verse:A verse:A bridge:B verse:A",
     "strophic": "intro verse verse verse outro",
-    "through-composed": "intro verse:B verse:C bridge:D verse:E outro",
+    "through-composed": "intro verse:B verse:C verse:D verse:E outro",
     "free": "free",
 }
 """Forms by name, in the language of this module; "free" leaves it to the sequencer."""
@@ -138,21 +138,16 @@ def parse_form(text: str) -> Form:
     return _lettered([(_function(word, text), *rest) for word, *rest in tokens])
 
 
-def longer_forms(name: str, *, most: int = 24) -> tuple[tuple[FormSection, ...], ...]:
+def longer_forms(name: str, *, most: int = 20) -> tuple[tuple[FormSection, ...], ...]:
     """A named form as it stands, then with its cycle once more, twice more, ...
 
     A ten-minute song in verse-chorus form has more verses, not endless ones.
     """
     name = "-".join(name.lower().split()).replace("_", "-")
     if name == "through-composed":
-        letters = string.ascii_uppercase[1 : most + 1]
         return tuple(
-            parse_form(
-                "intro " + " ".join(f"verse:{x}" for x in letters[:n]) + " outro"
-            )
-            if n != 4
-            else parse_form(name)
-            for n in range(4, most)
+            parse_form("intro " + " ".join(f"verse:{x}" for x in letters) + " outro")
+            for letters in (string.ascii_uppercase[1:n] for n in range(5, 5 + most))
         )
     if name not in _CYCLES:
         raise RequestError(f"form {name!r} has no cycle; {', '.join(_CYCLES)} have")
