@@ -1,0 +1,1 @@
+"""Songs: grains on the beat grid, joined, mastered and finished."""
