@@ -1,0 +1,1 @@
+"""Any model, a loss and batches become a trained model."""

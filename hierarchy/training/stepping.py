@@ -1,0 +1,261 @@
+"""One training step, compiled once, over all devices.
+
+The state is a tree of plain arrays under dotted names; it goes into a step and
+comes out of it, and its memory is reused. Weights are replicated over the mesh,
+batches are split along their first axis, and the compiler adds the gradients up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from hierarchy.training.batches import Batch
+from hierarchy.training.checkpoint import named_arrays, with_arrays
+from structure.errors import RequestError
+
+Loss = Callable[[nnx.Module, Batch, jax.Array], tuple[jax.Array, Mapping]]
+"""(model, batch, key) to the mean loss over the batch and further scalars."""
+
+State = dict[str, Any]
+"""step: int32 []; weights, rest: name to array; ema: the same or None; optimizer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """A row of devices that share each batch: all there are, on every host."""
+
+    mesh: jax.sharding.Mesh
+
+    @classmethod
+    def all(cls) -> Devices:
+        """Every device of every process."""
+        devices = np.asarray(jax.devices())
+        return cls(jax.sharding.Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
+
+    @property
+    def count(self) -> int:
+        """How many parts a batch is split into."""
+        return self.mesh.devices.size
+
+    @property
+    def replicated(self) -> NamedSharding:
+        """The same on every device."""
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    @property
+    def split(self) -> NamedSharding:
+        """The first axis divided among the devices."""
+        return NamedSharding(self.mesh, PartitionSpec("data"))
+
+    def place(self, batch: Batch, *, or_whole: bool = False) -> Batch:
+        """Put a batch on the devices, each its share of the first axis.
+
+        Every process passes the same global batch and keeps its own share.
+
+        Args:
+            batch: pytree of numpy arrays with one common first axis.
+            or_whole: where the batch does not divide, give all to every device.
+
+        Raises:
+            RequestError: if the batch does not divide among the devices.
+        """
+        size = batch_size(batch)
+        sharding = self.split
+        if size % self.count:
+            if not or_whole:
+                raise RequestError(
+                    f"a batch of {size} does not divide among {self.count} devices; "
+                    f"{size // self.count * self.count or self.count} or "
+                    f"{(size // self.count + 1) * self.count} does"
+                )
+            sharding = self.replicated
+        if jax.process_count() == 1:
+            return jax.device_put(batch, sharding)
+        return jax.tree.map(lambda x: _global(np.asarray(x), sharding), batch)
+
+    def flag(self, raised: bool) -> jax.Array:
+        """float32 [devices]: what this process says, on its own devices."""
+        own = np.full([self.count], raised, np.float32)
+        return _global(own, self.split)
+
+
+def _global(x: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])
+
+
+def batch_size(batch: Batch) -> int:
+    """The length of the first axis that all arrays of a batch share.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    sizes = {np.shape(x)[:1] for x in jax.tree.leaves(batch)}
+    if len(sizes) != 1 or () in sizes:
+        raise ValueError(f"a batch needs one common first axis, got {sorted(sizes)}")
+    return sizes.pop()[0]
+
+
+class Stepper:
+    """A model, a loss and an optimizer, compiled to a step and an evaluation."""
+
+    def __init__(
+        self,
+        model: nnx.Module,
+        loss: Loss,
+        *,
+        validation_loss: Loss,
+        optimizer: optax.GradientTransformation,
+        schedule: optax.Schedule,
+        ema_decay: float | None,
+        seed: int,
+        trainable: Any,
+        devices: Devices,
+    ):
+        self.devices = devices
+        self._loss, self._validation_loss = loss, validation_loss
+        self._optimizer, self._schedule = optimizer, schedule
+        self._ema_decay, self._seed = ema_decay, seed
+        self._trainable = trainable
+        learning, judging = _views(model)
+        self._learning, self._weights, self._rest = nnx.split(learning, trainable, ...)
+        self._judging = nnx.graphdef(judging)
+        self._step = jax.jit(
+            self._stepped,
+            donate_argnums=0,
+            out_shardings=(devices.replicated, devices.replicated),
+        )
+        self._evaluate = jax.jit(self._evaluated, out_shardings=devices.replicated)
+
+    def start(self) -> State:
+        """The state before the first step; the model keeps its own arrays."""
+
+        def fresh(weights, rest):
+            return {
+                "step": jnp.zeros([], jnp.int32),
+                "weights": weights,
+                "rest": rest,
+                "ema": None if self._ema_decay is None else weights,
+                "optimizer": self._optimizer.init(weights),
+            }
+
+        # By way of host memory: the state is donated to the first step, and
+        # must not take the model's arrays with it.
+        host = jax.tree.map(
+            np.array, (named_arrays(self._weights), named_arrays(self._rest))
+        )
+        return jax.jit(fresh, out_shardings=self.devices.replicated)(*host)
+
+    def step(self, state: State, batch: Batch, flag: jax.Array) -> tuple[State, dict]:
+        """Take one step on a placed batch; returns before it is computed.
+
+        Args:
+            state: given up.
+            batch: pytree of arrays, from Devices.place.
+            flag: from Devices.flag; the sum over all devices comes back.
+
+        Returns:
+            the next state, and scalars: loss, grad_norm, learning_rate, flag and
+            what the loss function adds.
+        """
+        return self._step(state, batch, flag)
+
+    def evaluate(self, state: State, batch: Batch, index: int) -> dict:
+        """Scalars of a batch under the weights to ship, with the index-th key."""
+        weights = state["weights"] if state["ema"] is None else state["ema"]
+        return self._evaluate(weights, state["rest"], batch, np.uint32(index))
+
+    def shipped(self, state: State) -> nnx.State:
+        """What a model takes over: averaged weights where there are any."""
+        weights = state["weights"] if state["ema"] is None else state["ema"]
+        local = jax.tree.map(
+            lambda x: jnp.asarray(np.array(x)), (weights, state["rest"])
+        )
+        return nnx.merge_state(
+            with_arrays(self._weights, local[0]), with_arrays(self._rest, local[1])
+        )
+
+    def model(self, state: State) -> nnx.Module:
+        """A model of its own with the weights to ship, not in training mode."""
+        return nnx.merge(self._judging, self.shipped(state))
+
+    def _stepped(self, state: State, batch: Batch, flag: jax.Array):
+        key = jax.random.fold_in(jax.random.key(self._seed), state["step"])
+
+        def loss_of(weights):
+            model = nnx.merge(
+                self._learning,
+                with_arrays(self._weights, weights),
+                with_arrays(self._rest, state["rest"]),
+            )
+            loss, scalars = self._loss(model, batch, key)
+            _, rest = nnx.state(model, self._trainable, ...)
+            rest = named_arrays(rest)
+            return loss, (scalars, {name: rest[name] for name in state["rest"]})
+
+        (loss, (scalars, rest)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            state["weights"]
+        )
+        updates, optimizer = self._optimizer.update(
+            gradients, state["optimizer"], state["weights"]
+        )
+        weights = optax.apply_updates(state["weights"], updates)
+        following = {
+            "step": state["step"] + 1,
+            "weights": weights,
+            "rest": rest,
+            "ema": self._averaged(state, weights),
+            "optimizer": optimizer,
+        }
+        return following, {
+            **scalars,
+            "loss": loss,
+            "grad_norm": optax.tree.norm(gradients),
+            "learning_rate": jnp.asarray(self._schedule(state["step"])),
+            "flag": flag.sum(),
+        }
+
+    def _averaged(self, state: State, weights: Mapping) -> dict | None:
+        if self._ema_decay is None:
+            return None
+        # Early on the average is short: it should not remember the random start.
+        step = state["step"].astype(jnp.float32)
+        decay = jnp.minimum(self._ema_decay, (1 + step) / (10 + step))
+        return {
+            name: (decay * old + (1 - decay) * weights[name]).astype(old.dtype)
+            for name, old in state["ema"].items()
+        }
+
+    def _evaluated(self, weights, rest, batch, index):
+        # Steps count up from 0 and validation keys down from the top.
+        key = jax.random.fold_in(jax.random.key(self._seed), np.uint32(2**32 - 1))
+        model = nnx.merge(
+            self._judging,
+            with_arrays(self._weights, weights),
+            with_arrays(self._rest, rest),
+        )
+        loss, scalars = self._validation_loss(
+            model, batch, jax.random.fold_in(key, index)
+        )
+        return {**scalars, "loss": loss}
+
+
+def _views(model: nnx.Module) -> tuple[nnx.Module, nnx.Module]:
+    """The model with dropout and running statistics in motion, and at rest."""
+    return tuple(
+        nnx.view(
+            model,
+            deterministic=resting,
+            use_running_average=resting,
+            raise_if_not_found=False,
+        )
+        for resting in (False, True)
+    )
