@@ -1,0 +1,215 @@
+"""A trained sequencer, stepped one token at a time in NumPy.
+
+Composing writes a few hundred tokens one after another with a small network.
+NumPy starts at once where a compiler would take seconds, so plans are written
+here; `structure.transformer` is the same network for training, and a test
+holds the two together. The past goes in and comes out; nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from structure.errors import RequestError
+from structure.vocabulary import FEATURES, HINTS, OUTCOMES, TOKENS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SequencerConfig:
+    """What a sequencer is.
+
+    Attributes:
+        width: features of each token inside the network.
+        layers: attention blocks.
+        heads: attention heads; their width is even.
+        hidden: width of the gated feed-forward.
+        hint_width: features of each hint.
+        dropout: share of activations dropped while training.
+        knows_energy: whether its songs told how loud each section is.
+        tokens, features, hints: sizes of the vocabulary that it was trained with.
+    """
+
+    width: int = 96
+    layers: int = 3
+    heads: int = 4
+    hidden: int = 256
+    hint_width: int = 24
+    dropout: float = 0.2
+    knows_energy: bool = False
+    tokens: int = len(TOKENS)
+    features: int = sum(FEATURES.values())
+    hints: int = HINTS
+
+    def __post_init__(self):
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"width {self.width} with {self.heads} heads; "
+                "rotary positions need an even width for each head"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """Keys and values of the tokens so far, [layers, capacity, heads, head width].
+
+    The arrays are shared by the pasts of one song: stepping from an earlier
+    past again overwrites what came after it, which is how a draft is taken back.
+    """
+
+    keys: np.ndarray
+    values: np.ndarray
+    length: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequencer:
+    """The weights of a trained network and how to step through a song.
+
+    Attributes:
+        config: what the network is.
+        weights: float32 arrays by dotted name, as in weights.safetensors.
+    """
+
+    config: SequencerConfig
+    weights: dict[str, np.ndarray]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Sequencer:
+        """Read a folder with config.json and weights.safetensors.
+
+        Raises:
+            RequestError: if there is no sequencer, or one of another vocabulary.
+        """
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        try:
+            raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            weights = load_file(folder / "weights.safetensors")
+        except (OSError, ValueError) as error:
+            raise RequestError(f"no sequencer in {folder}: {error}") from None
+        raw = raw.get("config", raw)
+        known = {field.name for field in dataclasses.fields(SequencerConfig)}
+        config = SequencerConfig(**{k: v for k, v in raw.items() if k in known})
+        sizes = (config.tokens, config.features, config.hints)
+        ours = (len(TOKENS), sum(FEATURES.values()), HINTS)
+        if sizes != ours:
+            raise RequestError(
+                f"the sequencer in {folder} was trained with the vocabulary {sizes} "
+                f"(tokens, features, hints); this version has {ours}"
+            )
+        missing = sorted(set(_names(config)) - set(weights))
+        if missing:
+            raise RequestError(f"the sequencer in {folder} lacks {', '.join(missing)}")
+        return cls(config, {k: v.astype(np.float32) for k, v in weights.items()})
+
+    @classmethod
+    def untrained(cls, config: SequencerConfig, *, seed: int) -> Sequencer:
+        """A network that has learned nothing: for tests, and to show what it adds."""
+        rng = np.random.default_rng(seed)
+        return cls(
+            config,
+            {
+                name: np.ones(shape, np.float32)
+                if name.endswith("scale")
+                else rng.normal(0, 0.02, shape).astype(np.float32)
+                for name, shape in _names(config).items()
+            },
+        )
+
+    def silence(self, capacity: int) -> Past:
+        """The past before the first token, with room for `capacity` tokens."""
+        config = self.config
+        shape = (config.layers, capacity, config.heads, config.width // config.heads)
+        return Past(np.zeros(shape, np.float32), np.zeros(shape, np.float32), 0)
+
+    def step(
+        self, token: int, features: Sequence[int], hints: Sequence[int], past: Past
+    ) -> tuple[np.ndarray, Past]:
+        """Read one token; score what can follow.
+
+        Args:
+            token: its number.
+            features: in the order of vocabulary.FEATURES, known before the next.
+            hints: HINTS likely next tokens.
+            past: from `silence` or an earlier step.
+
+        Returns:
+            Logits float32 [tokens], -inf outside the kind that is due, and the past.
+        """
+        w, config, here = self.weights, self.config, past.length
+        if here >= past.keys.shape[1]:
+            raise ValueError(f"a past with room for {here} tokens is full")
+        x = w["tokens"][token] + w["features"][_OFFSETS + features].sum(axis=0)
+        x = x + w["hints"][_APART + hints].ravel() @ w["hint.kernel"]
+        half = config.width // config.heads // 2
+        angle = here * 1000.0 ** (-np.arange(half, dtype=np.float32) / half)
+        cos, sin = np.cos(angle), np.sin(angle)
+        split = (config.heads, 2 * half)
+        for layer in range(config.layers):
+            at = f"blocks.{layer}."
+            query, key, value = np.split(
+                _normed(x, w[at + "norm.scale"]) @ w[at + "attend.kernel"], 3
+            )
+            past.keys[layer, here] = _rotated(key.reshape(split), cos, sin)
+            past.values[layer, here] = value.reshape(split)
+            query = _rotated(query.reshape(split), cos, sin) / np.sqrt(2 * half)
+            scores = np.einsum("hd,khd->hk", query, past.keys[layer, : here + 1])
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            weights /= weights.sum(axis=1, keepdims=True)
+            heard = np.einsum("hk,khd->hd", weights, past.values[layer, : here + 1])
+            x = x + heard.ravel() @ w[at + "join.kernel"]
+            gate, up = np.split(
+                _normed(x, w[at + "norm_after.scale"]) @ w[at + "widen.kernel"], 2
+            )
+            x = x + (gate / (1 + np.exp(-gate)) * up) @ w[at + "narrow.kernel"]
+        x = _normed(x, w["norm.scale"])
+        logits = x @ w["out.kernel"] + w["out.bias"]
+        np.add.at(logits, hints, x @ w["point.kernel"] + w["point.bias"])
+        logits[~OUTCOMES[features[0]]] = -np.inf
+        return logits, Past(past.keys, past.values, here + 1)
+
+
+_OFFSETS = np.cumsum([0, *FEATURES.values()])[:-1]
+_APART = len(TOKENS) * np.arange(HINTS)
+
+
+def _names(config: SequencerConfig) -> dict[str, tuple[int, ...]]:
+    """Every weight's name and shape."""
+    width, hidden = config.width, config.hidden
+    names: dict[str, tuple[int, ...]] = {
+        "tokens": (config.tokens, width),
+        "features": (config.features, width),
+        "hints": (config.hints * config.tokens, config.hint_width),
+        "hint.kernel": (config.hints * config.hint_width, width),
+        "norm.scale": (width,),
+        "out.kernel": (width, config.tokens),
+        "out.bias": (config.tokens,),
+        "point.kernel": (width, config.hints),
+        "point.bias": (config.hints,),
+    }
+    for layer in range(config.layers):
+        names |= {
+            f"blocks.{layer}.norm.scale": (width,),
+            f"blocks.{layer}.attend.kernel": (width, 3 * width),
+            f"blocks.{layer}.join.kernel": (width, width),
+            f"blocks.{layer}.norm_after.scale": (width,),
+            f"blocks.{layer}.widen.kernel": (width, 2 * hidden),
+            f"blocks.{layer}.narrow.kernel": (hidden, width),
+        }
+    return names
+
+
+def _normed(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return x / np.sqrt(np.mean(x * x) + 1e-6) * scale
+
+
+def _rotated(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+    """Turn each pair of features of x [heads, width]."""
+    left, right = np.split(x, 2, axis=1)
+    return np.concatenate([left * cos - right * sin, right * cos + left * sin], axis=1)
