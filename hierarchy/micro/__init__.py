@@ -1,0 +1,1 @@
+"""Micro time: a WaveNet that makes grains of sound."""

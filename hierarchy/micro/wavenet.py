@@ -1,0 +1,201 @@
+"""WaveNet over the shape of N bands: the past and a request to a distribution.
+
+All bands of a step are predicted at once. A linear path from the recent past and from
+the sketch goes straight to the means, so that the network starts as a linear predictor
+and spends its depth on what a linear predictor cannot say.
+
+Source: van den Oord et al., "WaveNet", arXiv:1609.03499; bands after Okamoto et al.,
+"An investigation of subband WaveNet vocoder", 2018; the linear path after Valin and
+Skoglund, "LPCNet", arXiv:1810.11846.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from hierarchy.material.features import BANDS
+from hierarchy.material.features import HOP as FRAME
+from hierarchy.micro import conditions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WaveNetConfig:
+    """What a grain model is.
+
+    Times are in band steps, `sample_rate / bands` of them a second.
+    """
+
+    sample_rate: int = 44_100
+    bands: int = BANDS
+    residual: int = 48
+    gate: int = 48
+    skip: int = 64
+    head: int = 96
+    context: int = 64  # width of the conditioning network
+    style: int = 8  # width of a style's embedding
+    styles: tuple[str, ...] = ("own",)
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64) * 3
+    linear: int = 16  # steps of the past in the linear path
+    mixtures: int = 3
+    peaks: int = 24  # sinusoids that a request may carry
+
+    def __post_init__(self):
+        if not self.dilations or min(self.dilations) < 1:
+            raise ValueError(f"dilations start at 1, got {self.dilations}")
+        if FRAME % self.bands:
+            raise ValueError(f"bands divide {FRAME}, got {self.bands}")
+        for name in ("sample_rate", "residual", "gate", "skip", "head", "context"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
+        if self.linear < 1 or self.mixtures < 1 or self.peaks < 1:
+            raise ValueError("linear, mixtures and peaks are at least 1")
+        if not self.styles or len(set(self.styles)) < len(self.styles):
+            raise ValueError(f"styles have different names, got {self.styles}")
+
+    @property
+    def steps_per_frame(self) -> int:
+        """Band steps in one frame of conditions."""
+        return FRAME // self.bands
+
+    @property
+    def reach(self) -> int:
+        """Past steps that a prediction may depend on."""
+        return max(sum(self.dilations) + 1, self.linear)
+
+    @property
+    def receptive_seconds(self) -> float:
+        """The same in seconds."""
+        return self.reach * self.bands / self.sample_rate
+
+
+def _normal(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, gain: float = 1.0):
+    return nnx.Param(jax.random.normal(rngs.params(), shape) * gain * fan_in**-0.5)
+
+
+class Layer(nnx.Module):
+    """One dilated gated convolution of two taps, and its way out."""
+
+    def __init__(self, config: WaveNetConfig, *, rngs: nnx.Rngs):
+        r, g, s = config.residual, config.gate, config.skip
+        self.past = _normal(rngs, (r, 2 * g), 2 * r)
+        self.now = _normal(rngs, (r, 2 * g), 2 * r)
+        out = _normal(rngs, (g, r), g, gain=0.5).get_value()
+        skip = _normal(rngs, (g, s), g * len(config.dilations)).get_value()
+        self.out = nnx.Param(jnp.concatenate([out, skip], axis=1))  # [gate, residual + skip]
+
+
+class WaveNet(nnx.Module):
+    """Past shape, sketch and conditions to the parameters of a mixture of logistics."""
+
+    def __init__(self, config: WaveNetConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        n, layers = config.bands, len(config.dilations)
+        wide = conditions.width(n)
+        self.style = _normal(rngs, (len(config.styles), config.style), 1)
+        self.look = _normal(rngs, (3 * wide, config.context), 3 * wide)
+        self.look_style = _normal(rngs, (config.style, config.context), config.style)
+        self.look_bias = nnx.Param(jnp.zeros([config.context]))
+        self.gates = _normal(rngs, (config.context, layers * 2 * config.gate), config.context)
+        self.gates_bias = nnx.Param(jnp.zeros([layers * 2 * config.gate]))
+        self.enter = _normal(rngs, (n, config.residual), n)
+        self.enter_sketch = _normal(rngs, (3 * n, config.residual), 3 * n)
+        self.layers = nnx.List([Layer(config, rngs=rngs) for _ in config.dilations])
+        self.head = _normal(rngs, (config.skip, config.head), config.skip)
+        self.head_bias = nnx.Param(jnp.zeros([config.head]))
+        outputs = n * 3 * config.mixtures
+        self.last = _normal(rngs, (config.head, outputs), config.head, gain=0.1)
+        # Components start apart, so that they do not learn the same thing.
+        spread = jnp.linspace(-2.0, 0.0, config.mixtures)
+        start = jnp.concatenate([0 * spread, 0 * spread, spread])
+        self.last_bias = nnx.Param(jnp.tile(start, n))
+        self.linear = nnx.Param(jnp.zeros([config.linear * n, n]))
+        straight = jnp.zeros([3 * n, n]).at[n : 2 * n].set(0.8 * jnp.eye(n))
+        self.linear_sketch = nnx.Param(straight)
+
+    def read_conditions(self, frames: jax.Array, style: jax.Array) -> jax.Array:
+        """What each layer's gate hears of each frame.
+
+        Args:
+            frames: float [batch, frames, features].
+            style: int32 [batch]; -1 stands for none.
+
+        Returns:
+            float32 [batch, frames, layers, 2 * gate].
+        """
+        config = self.config
+        edges = jnp.pad(frames, [(0, 0), (1, 1), (0, 0)], mode="edge")
+        around = jnp.concatenate([edges[:, :-2], frames, edges[:, 2:]], axis=-1)
+        known = (style >= 0).astype(jnp.float32)[:, None]
+        whose = self.style[...][jnp.maximum(style, 0)] * known @ self.look_style[...]
+        seen = jax.nn.gelu(around @ self.look[...] + (whose[:, None] + _last(self.look_bias, 3)))
+        gates = seen @ self.gates[...] + _last(self.gates_bias, 3)
+        return gates.reshape(*frames.shape[:2], len(config.dilations), 2 * config.gate)
+
+    def finish(self, skip: jax.Array, straight: jax.Array) -> jax.Array:
+        """Skips [..., skip] and linear means [..., bands] to [..., bands, 3 * mixtures]."""
+        config = self.config
+        hidden = jax.nn.relu(jax.nn.relu(skip) @ self.head[...] + _last(self.head_bias, skip.ndim))
+        raw = hidden @ self.last[...] + _last(self.last_bias, skip.ndim)
+        raw = raw.reshape(*skip.shape[:-1], config.bands, 3, config.mixtures)
+        means = jnp.zeros_like(raw).at[..., 1, :].add(straight[..., None])
+        return (raw + means).reshape(*skip.shape[:-1], config.bands, 3 * config.mixtures)
+
+    def __call__(
+        self, shape: jax.Array, sketch: jax.Array, frames: jax.Array, style: jax.Array
+    ) -> jax.Array:
+        """Predict every step of a window from the steps before it.
+
+        Args:
+            shape: float [batch, steps, bands], the sound itself; silence precedes it.
+            sketch: float [batch, steps, bands], zeros where none is given.
+            frames: float [batch, steps // steps_per_frame, features].
+            style: int32 [batch].
+
+        Returns:
+            float32 [batch, steps, bands, 3 * mixtures].
+        """
+        config = self.config
+        batch, steps, _ = shape.shape
+        gates = self.read_conditions(frames, style)
+        past = jnp.pad(shape, [(0, 0), (config.linear, 0), (0, 0)])
+        heard = jnp.concatenate(
+            [past[:, lag : lag + steps] for lag in range(config.linear)], axis=-1
+        )
+        beside = neighbours(sketch)
+        straight = heard @ self.linear[...] + beside @ self.linear_sketch[...]
+        # The latest step heard lies last: steps linear - 1 of the padded past.
+        h = past[:, config.linear - 1 : -1] @ self.enter[...] + beside @ self.enter_sketch[...]
+        skip = jnp.zeros([batch, steps, config.skip])
+        for index, (layer, dilation) in enumerate(
+            zip(self.layers, config.dilations, strict=True)
+        ):
+            before = jnp.pad(h, [(0, 0), (dilation, 0), (0, 0)])[:, :steps]
+            z = before @ layer.past[...] + h @ layer.now[...]
+            z = z.reshape(batch, -1, config.steps_per_frame, 2 * config.gate)
+            z = (z + gates[:, :, None, index]).reshape(batch, steps, -1)
+            out = gated(z) @ layer.out[...]
+            h = h + out[..., : config.residual]
+            skip = skip + out[..., config.residual :]
+        return self.finish(skip, straight)
+
+
+def gated(z: jax.Array) -> jax.Array:
+    """[..., 2 * gate] to [..., gate]: tanh of one half times the sigmoid of the other."""
+    first, second = jnp.split(z, 2, axis=-1)
+    return jnp.tanh(first) * jax.nn.sigmoid(second)
+
+
+def neighbours(sketch: jax.Array) -> jax.Array:
+    """Each step of a sketch with the step before and the step after, [..., 3 * bands]."""
+    edges = [(0, 0)] * (sketch.ndim - 2) + [(1, 1), (0, 0)]
+    padded = jnp.pad(sketch, edges)
+    return jnp.concatenate([padded[..., :-2, :], sketch, padded[..., 2:, :]], axis=-1)
+
+
+def _last(parameter: nnx.Param, ndim: int) -> jax.Array:
+    """A vector with leading axes, since ranks are not promoted silently here."""
+    return parameter[...].reshape([1] * (ndim - 1) + [-1])

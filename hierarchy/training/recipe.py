@@ -1,0 +1,96 @@
+"""How to train: the numbers, and the optimizer that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import optax
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How to train. Learning rate: linear warmup, then a cosine over all steps.
+
+    steps: how many to take.
+    minutes: stop after this time though steps are left; resume goes on.
+    final_fraction: share of the learning rate left at the last step.
+    weight_decay: of AdamW; on matrices and kernels, not on biases and gains.
+    clip_norm: longest gradient; None lets all pass.
+    ema_decay: validate and ship a running average of the weights; None does not.
+    validate_every, checkpoint_every, log_every: in steps.
+    patience: validations without a better one before stopping; None goes on.
+    """
+
+    steps: int = 10_000
+    minutes: float | None = None
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    final_fraction: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.01
+    clip_norm: float | None = 1.0
+    ema_decay: float | None = 0.999
+    validate_every: int = 250
+    checkpoint_every: int = 500
+    log_every: int = 50
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("steps", "validate_every", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} starts at 1, got {getattr(self, name)}")
+        for name in ("minutes", "learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} is above 0, got {value}")
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(
+                f"warmup_steps is below steps, got {self.warmup_steps} of {self.steps}"
+            )
+        for name in ("beta1", "beta2", "ema_decay"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name} is from 0 to below 1, got {value}")
+        if not 0 <= self.final_fraction <= 1:
+            raise ValueError(f"final_fraction is 0 to 1, got {self.final_fraction}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay starts at 0, got {self.weight_decay}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience starts at 1, got {self.patience}")
+        if self.seed < 0:
+            raise ValueError(f"seed starts at 0, got {self.seed}")
+
+    def schedule(self) -> optax.Schedule:
+        """Step to learning rate."""
+        return optax.warmup_cosine_decay_schedule(
+            init_value=self.learning_rate / max(1, self.warmup_steps),
+            peak_value=self.learning_rate,
+            warmup_steps=self.warmup_steps,
+            decay_steps=self.steps,
+            end_value=self.learning_rate * self.final_fraction,
+        )
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Clipped AdamW.
+
+        Source: Loshchilov and Hutter, arXiv:1711.05101.
+        """
+        clip = (
+            optax.identity()
+            if self.clip_norm is None
+            else optax.clip_by_global_norm(self.clip_norm)
+        )
+        return optax.chain(
+            clip,
+            optax.adamw(
+                self.schedule(),
+                b1=self.beta1,
+                b2=self.beta2,
+                weight_decay=self.weight_decay,
+                mask=lambda weights: jax.tree.map(lambda x: x.ndim > 1, weights),
+            ),
+        )
