@@ -1,0 +1,111 @@
+"""Options that several commands share, and what of them is asked of the sequencer."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hierarchy import cli
+
+if TYPE_CHECKING:
+    from structure.plan import SongPlan
+
+PICTURES = (".png", ".svg")
+
+Form = Annotated[
+    str | None,
+    typer.Option(
+        help="verse-chorus, verse-chorus-bridge, aaba, strophic, through-composed or "
+        'free; or in words ("intro verse chorus outro") or in letters with bars '
+        '("I4 V8 C8 O4").  \n*Default: verse-chorus.*'
+    ),
+]
+Key = Annotated[str | None, typer.Option(help='Such as "A:min", "F# major" or "Bb".')]
+Tempo = Annotated[float | None, typer.Option(help="Beats per minute.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="About how long; whole bars decide.")
+]
+Meter = Annotated[str | None, typer.Option(help='Such as "4/4", "3/4" or "6/8".')]
+Style = Annotated[
+    str | None, typer.Option(help="Which of the model's styles: whose sound it has.")
+]
+Title = Annotated[str | None, typer.Option(help="Written into the song and its plan.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="The same seed gives the same song. *Default: another each time.*"
+    ),
+]
+Model = Annotated[
+    Path | None, typer.Option(help="A folder from train-grains. *Default: ours.*")
+]
+SequencerFolder = Annotated[
+    Path | None,
+    typer.Option("--sequencer", help="A folder from train-sequencer. *Default: ours.*"),
+]
+Picture = Annotated[Path | None, typer.Option(help="Draw it too: a .png or .svg file.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON object.")
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a person wants of a song; None leaves it to the sequencer."""
+
+    form: str | None
+    key: str | None
+    tempo: float | None
+    minutes: float | None
+    meter: str | None
+
+    def names(self) -> str:
+        """The options that were given, as they are typed."""
+        given = (f.name for f in dataclasses.fields(self) if getattr(self, f.name))
+        return ", ".join(f"--{name}" for name in given)
+
+    def compose(
+        self,
+        sequencer: Path | None,
+        *,
+        style: str | None,
+        title: str | None,
+        seed: int,
+        temperature: float | None = None,
+    ) -> SongPlan:
+        """A plan that has all that was asked.
+
+        Raises:
+            RequestError: if something asked cannot be.
+        """
+        from structure.composing import SongRequest, compose
+        from structure.sequencer import Sequencer
+
+        asked = dataclasses.asdict(self) | {
+            "form": self.form or "verse-chorus",
+            "style": style,
+            "title": title,
+            "temperature": temperature,
+        }
+        request = SongRequest(**{k: v for k, v in asked.items() if v is not None})
+        weights = Sequencer.read(sequencer or cli.PRETRAINED / "sequencer")
+        return compose(weights, request, seed=seed)
+
+
+def described(plan: SongPlan) -> str:
+    """A song in one line, for the person who asked for it.
+
+    >>> from structure.plan import Section, SongPlan
+    >>> verse = Section(label="verse", letter="A", chords=(("C",),) * 8)
+    >>> described(SongPlan(key="C", tempo=120, sections=(verse, verse), seed=3))
+    '0:32, C:maj, 120 BPM, 4/4, seed 3: verse A8, verse A8'
+    """
+    whole = round(plan.seconds)
+    sections = ", ".join(f"{s.label} {s.letter}{s.bars}" for s in plan.sections)
+    return (
+        f"{whole // 60}:{whole % 60:02d}, {plan.key}, {plan.tempo:g} BPM, {plan.meter}, "
+        f"seed {plan.seed}: {sections}"
+    )

@@ -1,0 +1,151 @@
+"""render-song: a form, or a plan, to a finished song."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hierarchy import cli
+from hierarchy.commands import asking
+
+SOUND = (".wav", ".flac", ".ogg")
+
+
+def render_song(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The song: a .wav, .flac or .ogg file.")
+    ],
+    form: asking.Form = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Render this plan (JSON) instead of composing one."),
+    ] = None,
+    style: asking.Style = None,
+    key: asking.Key = None,
+    tempo: asking.Tempo = None,
+    minutes: asking.Minutes = None,
+    meter: asking.Meter = None,
+    title: asking.Title = None,
+    seed: asking.Seed = None,
+    model: asking.Model = None,
+    sequencer: asking.SequencerFolder = None,
+    picture: asking.Picture = None,
+    freedom: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="0 keeps to what was heard, 1 invents."),
+    ] = 0.0,
+    variation: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How much a returning section differs; 0 is an exact return.",
+        ),
+    ] = 0.0,
+    loudness: Annotated[
+        float, typer.Option(min=-40, max=-6, help="Integrated loudness, in LUFS.")
+    ] = -14.0,
+    as_json: asking.Json = False,
+) -> None:
+    """Make a whole song and write it as a sound file.
+
+    The plan of the song is written beside it: `song.wav` comes with
+    `song.plan.json`, which can be edited and rendered again with `--plan`. The
+    same plan, model and seed give the same file.
+
+    Examples:
+
+        render-song --form verse-chorus --out song.wav
+
+        render-song --form "I4 V8 C8 V8 C8 B4 C8 O4" --key A:min --tempo 84 -o song.flac
+
+        render-song --form aaba --style lofi --seed 7 --picture song.png -o song.ogg
+
+        render-song --plan song.plan.json --variation 0.3 --out again.wav
+    """
+    cli.check_file("--out", out, SOUND)
+    if picture:
+        cli.check_file("--picture", picture, asking.PICTURES)
+    asked = asking.Asked(form, key, tempo, minutes, meter)
+    if plan and (given := asked.names()):
+        raise cli.RequestError(
+            f"{given} with --plan: the plan says that already; edit {plan} or leave "
+            f"out {given}"
+        )
+    plan_out = out.with_name(f"{out.stem}.plan.json")
+
+    with cli.stages("Starting") as stage:
+        cli.wake_jax()
+        from hierarchy.macro.rendering import render_song as render
+        from hierarchy.material.audio import write_waveform
+        from hierarchy.micro.grains import GrainModel
+        from structure.files import whole_file
+        from structure.plan import SongPlan
+
+        grain_model = GrainModel.read(model) if model else GrainModel.default()
+        if plan:
+            song_plan = SongPlan.read(plan)
+            changes = {"title": title, "style": style, "seed": seed}
+            changes = {k: v for k, v in changes.items() if v is not None}
+            song_plan = song_plan.model_copy(update=changes)
+        else:
+            stage("Composing")
+            song_plan = asked.compose(
+                sequencer, style=style, title=title, seed=cli.chosen_seed(seed)
+            )
+        if song_plan.style is not None and song_plan.style not in grain_model.styles:
+            raise cli.RequestError(
+                f"style {song_plan.style!r}; the model in use has "
+                f"{', '.join(grain_model.styles)}"
+            )
+        song = render(
+            song_plan,
+            grain_model,
+            freedom=freedom,
+            variation=variation,
+            loudness=loudness,
+            progress=stage("Making grains"),
+        )
+
+        stage("Writing")
+        # All or nothing: each file takes its name when every one is complete.
+        with contextlib.ExitStack() as files:
+            sound = files.enter_context(whole_file(out))
+            beside = files.enter_context(whole_file(plan_out))
+            write_waveform(
+                sound,
+                song.waveform,
+                song.sample_rate,
+                tags={"title": song.plan.title, "software": "macrotime"},
+            )
+            song.plan.write(beside)
+            if picture:
+                from hierarchy.export.pictures import draw_song
+
+                drawn = files.enter_context(whole_file(picture))
+                draw_song(drawn, song.waveform, song.sample_rate, song.plan)
+
+    seconds = song.waveform.shape[1] / song.sample_rate
+    cli.answer(
+        {
+            "song": str(out),
+            "plan": str(plan_out),
+            "picture": str(picture) if picture else None,
+            "seconds": round(seconds, 3),
+            "seed": song.plan.seed,
+            "sections": [
+                {"start": round(start, 3), "label": s.label, "letter": s.letter}
+                for start, s in zip(
+                    song.plan.starts(), song.plan.sections, strict=False
+                )
+            ],
+        },
+        as_json=as_json,
+        text=f"{out}: {asking.described(song.plan)}\n{plan_out}: its plan",
+    )
+
+
+main = cli.command(render_song)
