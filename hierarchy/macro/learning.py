@@ -1,0 +1,321 @@
+"""Annotated songs and heard plans become a trained sequencer.
+
+    OUT/config.json, OUT/weights.safetensors   the sequencer (Sequencer.read)
+    OUT/training/                              log, checkpoints: what resume needs
+
+Songs of like length share a batch. A song is sometimes shown without its
+source, header or letters, so that the sequencer can do without them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from hierarchy.training.checkpoint import load_weights, write_model
+from hierarchy.training.configuration import read_config
+from hierarchy.training.fitting import FitConfig, FitResult, fit
+from hierarchy.training.watching import Progress
+from structure.annotations import AnnotatedSong, read_annotations, song_from_plan
+from structure.errors import RequestError
+from structure.files import whole_file
+from structure.sequencer import SequencerConfig
+from structure.transformer import SequencerNetwork
+from structure.vocabulary import KINDS, Encoded, encode
+
+SHOWN = (
+    frozenset(),
+    frozenset({"source"}),
+    frozenset({"tempo", "mode"}),
+    frozenset({"source", "meter", "tempo", "mode"}),
+    frozenset({"letter"}),
+)
+"""The ways in which a song is shown: what is left out in each."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SequencerData:
+    """Which songs a step sees.
+
+    Attributes:
+        batch_tokens: about how many tokens make a batch.
+        lengths: songs are padded to the next of these; longer ones are cut.
+        whole: share of the draws in which nothing of a song is left out.
+        corpus_share: share of the draws that go to the songs of one's own
+            corpus, where there is one beside the annotations.
+    """
+
+    batch_tokens: int = 4096
+    lengths: tuple[int, ...] = (64, 128, 256, 384, 640)
+    whole: float = 0.6
+    corpus_share: float = 0.5
+
+    def __post_init__(self):
+        if not self.lengths or list(self.lengths) != sorted(set(self.lengths)):
+            raise ValueError(f"lengths ascend, got {self.lengths}")
+        if not 0 <= self.whole <= 1 or not 0 <= self.corpus_share <= 1:
+            raise ValueError("whole and corpus_share are shares, 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SequencerRecipe:
+    """All that makes a sequencer: its model, its data and its training."""
+
+    model: SequencerConfig = dataclasses.field(default_factory=SequencerConfig)
+    data: SequencerData = dataclasses.field(default_factory=SequencerData)
+    fit: FitConfig = dataclasses.field(default_factory=FitConfig)
+
+    @classmethod
+    def read(cls, path: str | Path) -> SequencerRecipe:
+        """Read a TOML file with the sections [model], [data] and [fit]."""
+        parts = {"model": SequencerConfig, "data": SequencerData, "fit": FitConfig}
+        return cls(**read_config(path, parts))
+
+
+def train_sequencer(
+    out: str | Path,
+    *,
+    annotations: Sequence[str | Path] = (),
+    corpus: str | Path | None = None,
+    config: SequencerRecipe | str | Path | None = None,
+    start_from: str | Path | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+) -> FitResult:
+    """Train a sequencer and write it to a folder.
+
+    Args:
+        out: what to write; see above.
+        annotations: files for structure.annotations; their "train" songs are
+            learned, their "valid" songs choose the best weights.
+        corpus: a prepared corpus, whose heard plans are learned too.
+        config: a recipe or its TOML file; None takes the defaults.
+        start_from: a sequencer to adapt; its shape replaces the recipe's.
+        resume: go on where an earlier call with the same arguments stopped.
+        seed: another seed, other weights and another order.
+        progress: called with a hierarchy.training.watching.Progress.
+
+    Raises:
+        RequestError: if there is nothing to learn from, or a file is wrong.
+    """
+    if config is None:
+        recipe = SequencerRecipe()
+    elif isinstance(config, SequencerRecipe):
+        recipe = config
+    else:
+        recipe = SequencerRecipe.read(config)
+    songs = list(read_annotations(annotations))
+    own = _corpus_songs(corpus) if corpus is not None else []
+    if not songs and not own:
+        raise RequestError("no songs to learn from: give annotations, a corpus or both")
+    model_config = recipe.model
+    if start_from is not None:
+        model_config = _config_of(start_from)
+    if own:
+        model_config = dataclasses.replace(model_config, knows_energy=True)
+    model = SequencerNetwork(model_config, rngs=nnx.Rngs(seed))
+    if start_from is not None:
+        load_weights(model, start_from)
+    fit_config = dataclasses.replace(recipe.fit, seed=seed)
+    batches = SongBatches(
+        [song for song in songs if song.split == "train"],
+        [song for song in own if song.split == "train"],
+        data=recipe.data,
+        seed=seed,
+    )
+    # One's own held-out songs decide alone: they are what the sequencer is for.
+    judges = [song for song in own or songs if song.split == "valid"]
+    out = Path(out)
+    result = fit(
+        model,
+        sequencer_loss,
+        batches,
+        validation=validation_batches(judges, recipe.data),
+        config=fit_config,
+        out=out / "training",
+        resume=resume,
+        settings={
+            "model": dataclasses.asdict(model_config),
+            "data": dataclasses.asdict(recipe.data),
+            "songs": _fingerprint([*songs, *own]),
+        },
+        validation_loss=_loss_without_dropout,
+        items=recipe.data.batch_tokens,
+        on_progress=progress,
+    )
+    write_model(
+        out / "model",
+        model,
+        model_config,
+        dtype="float16",
+        extra={"steps": result.steps, "validation": dict(result.best_metrics)},
+    )
+    # The folder of a training holds more than the model, so that it cannot be
+    # replaced whole; the config comes last and makes it complete.
+    for name in ("weights.safetensors", "config.json"):
+        with whole_file(out / name) as draft:
+            shutil.copyfile(out / "model" / name, draft)
+    shutil.rmtree(out / "model")
+    return result
+
+
+def sequencer_loss(model: SequencerNetwork, batch: dict, key: jax.Array | None):
+    """Mean bits a known token, and bits by kind.
+
+    Args:
+        model: the network.
+        batch: tokens, targets int [batch, time], features, hints, known.
+        key: drops activations; None keeps all.
+    """
+    logits, _ = model(
+        batch["tokens"], batch["features"], batch["hints"], dropout_key=key
+    )
+    surprise = -jnp.take_along_axis(
+        jax.nn.log_softmax(logits), batch["targets"][..., None], axis=-1
+    )[..., 0]
+    bits = jnp.where(batch["known"] > 0, surprise, 0.0) / np.log(2)
+    known = batch["known"].sum()
+    metrics = {}
+    for kind in ("label", "letter", "bars", "chord"):
+        these = batch["known"] * (batch["features"][..., 0] == KINDS.index(kind))
+        metrics[f"{kind}_bits"] = (bits * these).sum() / jnp.maximum(these.sum(), 1.0)
+    return bits.sum() / jnp.maximum(known, 1.0), metrics
+
+
+def _loss_without_dropout(model: SequencerNetwork, batch: dict, key: jax.Array):
+    return sequencer_loss(model, batch, None)
+
+
+class SongBatches:
+    """Batches of whole songs; call it with a step. Nothing is remembered."""
+
+    def __init__(
+        self,
+        songs: Sequence[AnnotatedSong],
+        own: Sequence[AnnotatedSong],
+        *,
+        data: SequencerData,
+        seed: int,
+    ):
+        """Encode all songs in all the ways in which they are shown."""
+        if not songs and not own:
+            raise RequestError('no song of the split "train" to learn from')
+        self.data, self.seed = data, seed
+        self.shown = [
+            [encode(song, forget=forget) for forget in SHOWN] for song in [*songs, *own]
+        ]
+        copies = 1
+        if songs and own and data.corpus_share > 0:
+            share = min(data.corpus_share, 0.95)
+            copies = max(1, round(share / (1 - share) * len(songs) / len(own)))
+        self.pool = [*range(len(songs))]
+        self.pool += [*range(len(songs), len(songs) + len(own))] * copies
+        self.widths = [
+            fitting_length(len(ways[0].tokens), data.lengths) for ways in self.shown
+        ]
+
+    def __call__(self, step: int) -> dict[str, np.ndarray]:
+        """The batch of a step: arrays [batch, time, ...]."""
+        per_epoch = len(_epoch(self, 0))
+        members, width = _epoch(self, step // per_epoch)[step % per_epoch]
+        rng = np.random.default_rng((self.seed, 3, step))
+        songs = []
+        for member in members:
+            way = 0 if rng.random() < self.data.whole else rng.integers(1, len(SHOWN))
+            songs.append(self.shown[member][way])
+        return padded(songs, width)
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(batches: SongBatches, epoch: int) -> list[tuple[list[int], int]]:
+    """All songs once, in batches of like length, in an order of its own."""
+    rng = np.random.default_rng((batches.seed, 2, epoch))
+    plan = []
+    for width in batches.data.lengths:
+        members = [song for song in batches.pool if batches.widths[song] == width]
+        if not members:
+            continue
+        size = batch_size(width, batches.data)
+        order = [members[i] for i in rng.permutation(len(members))]
+        # The last batch of an epoch is filled up, so that its shape is compiled once.
+        order += order[: -len(order) % size] or []
+        while len(order) % size:
+            order.append(order[int(rng.integers(len(members)))])
+        plan += [(order[i : i + size], width) for i in range(0, len(order), size)]
+    return [plan[i] for i in rng.permutation(len(plan))]
+
+
+def fitting_length(length: int, lengths: Sequence[int]) -> int:
+    """The smallest of `lengths` that holds a song, or the longest."""
+    return next((width for width in lengths if width >= length), lengths[-1])
+
+
+def batch_size(width: int, data: SequencerData) -> int:
+    """Songs in a batch: a multiple of eight, so that devices can share it."""
+    return max(8, data.batch_tokens // width // 8 * 8)
+
+
+def padded(songs: Sequence[Encoded], width: int) -> dict[str, np.ndarray]:
+    """Songs side by side, int32 [batch, width, ...]; `known` is 0 in the padding."""
+    batch = {}
+    for field in dataclasses.fields(Encoded):
+        arrays = [getattr(song, field.name)[:width] for song in songs]
+        out = np.zeros([len(songs), width, *arrays[0].shape[1:]], arrays[0].dtype)
+        for row, array in zip(out, arrays, strict=True):
+            row[: len(array)] = array
+        batch[field.name] = out
+    return batch
+
+
+def validation_batches(
+    songs: Sequence[AnnotatedSong], data: SequencerData
+) -> list[dict[str, np.ndarray]]:
+    """Every song once and whole; a short batch is filled with unknown tokens."""
+    encoded = [encode(song) for song in songs]
+    batches = []
+    for width in data.lengths:
+        members = [
+            song
+            for song in encoded
+            if fitting_length(len(song.tokens), data.lengths) == width
+        ]
+        size = batch_size(width, data)
+        for start in range(0, len(members), size):
+            part = members[start : start + size]
+            blank = dataclasses.replace(part[0], known=np.zeros_like(part[0].known))
+            batches.append(padded([*part, *[blank] * (size - len(part))], width))
+    return batches
+
+
+def _corpus_songs(folder: str | Path) -> list[AnnotatedSong]:
+    from hierarchy.material.corpus import Corpus
+
+    return [
+        song_from_plan(
+            song.heard().plan(title=song.id, style=None), id=song.id, split=song.split
+        )
+        for song in Corpus.read(folder).songs
+    ]
+
+
+def _config_of(folder: str | Path) -> SequencerConfig:
+    from structure.sequencer import Sequencer
+
+    return Sequencer.read(folder).config
+
+
+def _fingerprint(songs: Sequence[AnnotatedSong]) -> str:
+    digest = hashlib.sha256()
+    for song in songs:
+        digest.update(repr(song).encode())
+    return digest.hexdigest()[:16]
