@@ -10,122 +10,40 @@ stopped goes on as if it had not been: on a CPU to the last bit.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import optax
 from flax import nnx
+from jax.experimental import multihost_utils
 
 from hierarchy.training.batches import Batch, ahead_of_time
 from hierarchy.training.checkpoint import Checkpoints
-from hierarchy.training.stepping import Devices, Loss, State, Stepper, batch_size
-from hierarchy.training.watching import Log, Pace, Progress, StopSignals, Sums
+from hierarchy.training.recipe import FitConfig
+from hierarchy.training.stepping import Devices, Loss, Stepper, batch_size
+from hierarchy.training.watching import Means, Progress, Reports, StopSignals
 from structure.errors import RequestError
 from structure.files import whole_file
 
 STEPS_IN_FLIGHT = 2
-"""Steps handed to the devices before the scalars of the first are looked at."""
+"""How many steps the devices may have before them that nobody looked at yet."""
 
 FREE_TO_CHANGE = {"minutes", "patience", "checkpoint_every", "log_every"}
 """What may differ when a training is resumed: none of it alters a step."""
 
 
+_HALTS = (None, "time", "signal")
+_GO, _TIME_IS_UP, _SIGNAL = range(3)
+
+
 class Diverged(RequestError):
     """The loss or its gradient is no longer a number; what was asked does not learn."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """How to train. Learning rate: linear warmup, then a cosine over all steps.
-
-    steps: how many to take.
-    minutes: stop after this time though steps are left; resume goes on.
-    final_fraction: share of the learning rate left at the last step.
-    weight_decay: of AdamW; on matrices and kernels, not on biases and gains.
-    clip_norm: longest gradient; None lets all pass.
-    ema_decay: validate and ship a running average of the weights; None does not.
-    validate_every, checkpoint_every, log_every: in steps.
-    patience: validations without a better one before stopping; None goes on.
-    """
-
-    steps: int = 10_000
-    minutes: float | None = None
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
-    final_fraction: float = 0.05
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.01
-    clip_norm: float | None = 1.0
-    ema_decay: float | None = 0.999
-    validate_every: int = 250
-    checkpoint_every: int = 500
-    log_every: int = 50
-    patience: int | None = None
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("steps", "validate_every", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} starts at 1, got {getattr(self, name)}")
-        for name in ("minutes", "learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} is above 0, got {value}")
-        if not 0 <= self.warmup_steps < self.steps:
-            raise ValueError(
-                f"warmup_steps is below steps, got {self.warmup_steps} of {self.steps}"
-            )
-        for name in ("beta1", "beta2", "ema_decay"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"{name} is from 0 to below 1, got {value}")
-        if not 0 <= self.final_fraction <= 1:
-            raise ValueError(f"final_fraction is 0 to 1, got {self.final_fraction}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay starts at 0, got {self.weight_decay}")
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience starts at 1, got {self.patience}")
-        if self.seed < 0:
-            raise ValueError(f"seed starts at 0, got {self.seed}")
-
-    def schedule(self) -> optax.Schedule:
-        """Step to learning rate."""
-        return optax.warmup_cosine_decay_schedule(
-            init_value=self.learning_rate / max(1, self.warmup_steps),
-            peak_value=self.learning_rate,
-            warmup_steps=self.warmup_steps,
-            decay_steps=self.steps,
-            end_value=self.learning_rate * self.final_fraction,
-        )
-
-    def optimizer(self) -> optax.GradientTransformation:
-        """Clipped AdamW.
-
-        Source: Loshchilov and Hutter, arXiv:1711.05101.
-        """
-        clip = (
-            optax.identity()
-            if self.clip_norm is None
-            else optax.clip_by_global_norm(self.clip_norm)
-        )
-        return optax.chain(
-            clip,
-            optax.adamw(
-                self.schedule(),
-                b1=self.beta1,
-                b2=self.beta2,
-                weight_decay=self.weight_decay,
-                mask=lambda weights: jax.tree.map(lambda x: x.ndim > 1, weights),
-            ),
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +107,8 @@ def fit(
         on_progress: called with a Progress at the start and after steps, at most
             ten times a second, in the first process.
         on_checkpoint: called with the step and a model of the weights as they
-            would ship, whenever a checkpoint was taken, in the first process.
+            would ship, every `checkpoint_every` steps and at the end, in the
+            first process; a place for previews.
 
     Returns:
         FitResult.
@@ -199,11 +118,13 @@ def fit(
             holds another training.
         Diverged: if the loss stops being a number; the last checkpoint stays.
     """
-    validation_loss = validation_loss or loss
+    first = jax.process_index() == 0
+    folder = _Folder(Path(out), config, settings or {}, writes=first)
+    folder.check(resume=resume)
     stepper = Stepper(
         model,
         loss,
-        validation_loss=validation_loss,
+        validation_loss=validation_loss or loss,
         optimizer=config.optimizer(),
         schedule=config.schedule(),
         ema_decay=config.ema_decay,
@@ -211,20 +132,17 @@ def fit(
         trainable=trainable,
         devices=Devices.all(),
     )
-    out = Path(out)
-    described = {
-        "config": dataclasses.asdict(config),
-        # There and back, so that tuples and lists compare as the file has them.
-        "settings": json.loads(json.dumps(dict(settings or {}))),
-    }
-    _check_folder(out, described, resume=resume)
-    with Checkpoints(out / "checkpoints") as checkpoints:
+    with Checkpoints(folder.path / "checkpoints") as checkpoints:
         run = _Run(
-            stepper, batches, validation, config, out, described, checkpoints, items
+            config,
+            stepper,
+            validation,
+            checkpoints,
+            folder,
+            on_checkpoint if first else None,
         )
-        run.on_progress, run.on_checkpoint = on_progress, on_checkpoint
-        result, shipped = run.go()
-    nnx.update(model, shipped)
+        result = run.go(batches, items, on_progress if first else None)
+        nnx.update(model, run.best())
     return result
 
 
@@ -237,152 +155,139 @@ class _Standing:
     best_loss: float | None = None
     best_metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     stale: int = 0  # validations since the best one
-    validated: int | None = None  # the step of the last validation
-    stopped: str | None = None
 
 
 class _Run:
-    """One call of `fit`: the loop and what it counts."""
-
-    on_progress: Callable[[Progress], None] | None = None
-    on_checkpoint: Callable[[int, nnx.Module], None] | None = None
+    """One call of `fit`: the state between steps, and what is done with it."""
 
     def __init__(
-        self, stepper, batches, validation, config, out, described, checkpoints, items
+        self,
+        config: FitConfig,
+        stepper: Stepper,
+        validation: Sequence[Batch],
+        checkpoints: Checkpoints,
+        folder: _Folder,
+        on_checkpoint: Callable[[int, nnx.Module], None] | None,
     ):
-        self.stepper: Stepper = stepper
-        self.batches, self.validation = batches, validation
-        self.config: FitConfig = config
-        self.out, self.described = out, described
-        self.checkpoints: Checkpoints = checkpoints
-        self.first = jax.process_index() == 0
-        self.began = time.monotonic()
-        self.state: State = stepper.start()
-        self.standing = _Standing()
-        self.done = 0
+        self.config, self.stepper, self.validation = config, stepper, validation
+        self.checkpoints, self.folder = checkpoints, folder
+        self.on_checkpoint = on_checkpoint
+        self.state, self.done, self.standing = stepper.start(), 0, _Standing()
         if checkpoints.steps:
             self.done = checkpoints.steps[-1]
-            self.standing = _Standing(**checkpoints.record(self.done))
             self.state = checkpoints.restore(self.done, self.state)
+            self.standing = _Standing(**checkpoints.record(self.done))
             checkpoints.best_step = self.standing.best_step
-        self.saved = self.done
-        self.seconds_before = self.standing.seconds
-        self.log = Log(
-            out / "log.jsonl" if self.first else None,
-            from_step=self.done,
-        )
-        self.sums = Sums()
+        self.saved, self.shown = self.done, self.done
         self.pending: deque[tuple[int, dict]] = deque()
-        self.items = items
-        self.pace = Pace(items or 1)
-        self.shown = -math.inf
-        self.halt = False
-        self.latest: dict[str, float] = {}
-        self.latest_validation: float | None = None
+        self.halt: int = _GO
 
-    # ---- The loop --------------------------------------------------------------
-
-    def go(self) -> tuple[FitResult, nnx.State]:
-        stopped = self.standing.stopped
-        if stopped not in ("steps", "patience"):
+    def go(
+        self,
+        batches: Callable[[int], Batch],
+        items: int | None,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> FitResult:
+        """Train until something ends it."""
+        self.reports = Reports(
+            self.folder.log,
+            on_progress,
+            config=self.config,
+            step=self.done,
+            seconds_before=self.standing.seconds,
+            items=items,
+        )
+        stopped = self._ended()
+        if stopped is None:
             self._note("running")
             try:
-                stopped = self._train()
+                stopped = self._train(batches)
             except BaseException:
-                self._note("unfinished")
+                self._note("broken off")
                 raise
-        return self._result(stopped)
+        result = FitResult(
+            steps=self.done,
+            stopped=stopped,
+            best_step=self.standing.best_step,
+            best_loss=self.standing.best_loss,
+            best_metrics=self.standing.best_metrics,
+            seconds=self.standing.seconds,
+        )
+        self._note("finished" if result.finished else f"unfinished ({stopped})")
+        return result
 
-    def _train(self) -> str:
-        config = self.config
-        devices = self.stepper.devices
-        flags = [devices.flag(raised) for raised in (False, True)]
-        self._show(force=True)
-        with StopSignals() as signals:
-            stream = ahead_of_time(
-                lambda step: self._placed(step), self.done, config.steps
-            )
-            try:
-                for batch in stream:
-                    raised = bool(signals.received) or self._out_of_time()
-                    if raised and jax.process_count() == 1:
-                        break
-                    self.state, scalars = self.stepper.step(
-                        self.state, batch, flags[raised]
-                    )
-                    jax.tree.map(lambda x: x.copy_to_host_async(), scalars)
-                    self.done += 1
-                    self.pending.append((self.done, scalars))
-                    self._settle(STEPS_IN_FLIGHT)
-                    # All processes look at the same step's flags, so they stop
-                    # together, though a signal or a clock reached only one.
-                    if self.halt:
-                        break
-                    if self._rounded_off() and self._patience_is_over():
-                        self._save("patience")
-                        return "patience"
-            finally:
-                stream.close()
-            self._settle(0)
-            if self.done >= config.steps:
-                self._validate()
-                self._save("steps")
-                return "steps"
-            # Someone who waits for the program to end wants it to end.
-            if not signals.received:
-                self._validate(counts=False)
-            self._save("signal" if signals.received else "time")
-            return "signal" if signals.received else "time"
+    def best(self) -> nnx.State:
+        """The weights to hand over: those that validated best, or the last."""
+        state = self.state
+        if self.standing.best_step not in (None, self.done):
+            state = self.checkpoints.restore(self.standing.best_step, state)
+        return self.stepper.shipped(state)
 
-    def _rounded_off(self) -> bool:
-        """Validate, save and log where due; whether it validated."""
-        config, validated = self.config, False
-        if self.done % config.validate_every == 0:
-            self._settle(0)
-            validated = self._validate()
-        if self.done % config.checkpoint_every == 0:
-            self._save()
-        return validated
+    def _train(self, batches: Callable[[int], Batch]) -> str:
+        """Take steps, and say what ended them."""
+        config, devices = self.config, self.stepper.devices
+        flags = [devices.flag(kind) for kind in range(len(_HALTS))]
+        stream = ahead_of_time(
+            lambda step: devices.place(batches(step)), self.done, config.steps
+        )
+        with StopSignals() as signals, contextlib.closing(stream):
+            for batch in stream:
+                asked = self._asked_to_stop(signals)
+                if asked and jax.process_count() == 1:
+                    self.halt = asked
+                    break
+                self.state, scalars = self.stepper.step(self.state, batch, flags[asked])
+                jax.tree.map(lambda x: x.copy_to_host_async(), scalars)
+                self.done += 1
+                self.pending.append((self.done, scalars))
+                self.reports.items = self.reports.items or batch_size(batch)
+                self._look(STEPS_IN_FLIGHT)
+                # All processes look at the flags of the same step, so they stop
+                # together, though a signal or a clock reached only one of them.
+                if self.halt:
+                    break
+                last = self.done == config.steps
+                if last or self.done % config.validate_every == 0:
+                    self._validate()
+                if last or self.done % config.checkpoint_every == 0:
+                    self._save(show=True)
+                if self._ended():
+                    break
+            self._look(0)
+            # Whoever sent a signal wants an end, not another validation.
+            if self.halt == _TIME_IS_UP and self.saved != self.done:
+                self._validate(scheduled=False)
+            self._save(show=self.halt != _SIGNAL)
+            self.checkpoints.wait()
+        self.standing.seconds = self.reports.seconds
+        return self._ended() or _HALTS[self.halt]
 
-    def _patience_is_over(self) -> bool:
+    def _ended(self) -> Literal["steps", "patience"] | None:
         patience = self.config.patience
-        return patience is not None and self.standing.stale >= patience
+        if self.done >= self.config.steps:
+            return "steps"
+        if patience is not None and self.standing.stale >= patience:
+            return "patience"
+        return None
 
-    def _out_of_time(self) -> bool:
+    def _asked_to_stop(self, signals: StopSignals) -> int:
+        if signals.received:
+            return _SIGNAL
         minutes = self.config.minutes
-        return minutes is not None and time.monotonic() - self.began > 60 * minutes
+        return _TIME_IS_UP if minutes and self.reports.spent > 60 * minutes else _GO
 
-    def _placed(self, step: int) -> Batch:
-        batch = self.batches(step)
-        if self.items is None:
-            self.items = batch_size(batch)
-            self.pace = Pace(self.items)
-        return self.stepper.devices.place(batch)
-
-    # ---- Scalars come back -------------------------------------------------------
-
-    def _settle(self, at_most: int) -> None:
-        """Take in the scalars of steps until no more than `at_most` are out."""
+    def _look(self, at_most: int) -> None:
+        """Fetch the scalars of steps until no more than `at_most` are out."""
         while len(self.pending) > at_most:
             step, scalars = self.pending.popleft()
             values = {name: float(x) for name, x in jax.device_get(scalars).items()}
-            self.halt = self.halt or values.pop("flag") > 0
-            for name in ("loss", "grad_norm"):
+            self.halt = max(self.halt, int(values.pop("flag")))
+            for name, what in (("loss", "the loss"), ("grad_norm", "the gradient")):
                 if not math.isfinite(values[name]):
-                    raise self._divergence(step, name, values)
-            self.pace.tick()
-            self.sums.add(values)
-            self.latest = values
-            if step % self.config.log_every == 0 or step == self.config.steps:
-                self.log.write(
-                    step=step,
-                    train=self.sums.means(),
-                    seconds=round(self._seconds(), 3),
-                    items_per_second=self.pace.items_per_second,
-                )
-            self._show(step)
+                    raise self._diverged(step, f"{what} became {values[name]}", values)
+            self.reports.step(step, values)
 
-    def _divergence(self, step: int, name: str, values: Mapping) -> Diverged:
+    def _diverged(self, step: int, what: str, values: Mapping) -> Diverged:
         self.checkpoints.wait()
         kept = self.checkpoints.steps
         rescue = (
@@ -390,140 +295,115 @@ class _Run:
             if kept
             else "there was no checkpoint yet"
         )
-        what = {"loss": "the loss", "grad_norm": "the gradient"}[name]
         return Diverged(
-            f"at step {step} {what} became {values[name]} (learning rate "
-            f"{values['learning_rate']:.3g}); {rescue}. A lower learning_rate or "
-            "clip_norm, or a longer warmup, usually helps"
+            f"at step {step} {what}, at a learning rate of "
+            f"{values['learning_rate']:.3g}; {rescue}. A lower learning_rate or "
+            "clip_norm or a longer warmup usually helps"
         )
 
-    def _validate(self, *, counts: bool = True) -> bool:
-        """Judge the weights as they would ship; saves them if they are the best."""
-        if not self.validation or self.standing.validated == self.done:
-            return False
-        self.pace.pause()
-        sums = Sums()
-        place = self.stepper.devices.place
+    def _validate(self, *, scheduled: bool = True) -> None:
+        """Judge the weights as they would ship, and keep them if they are the best."""
+        if not self.validation:
+            return
+        self._look(0)
+        means = Means()
         for index, batch in enumerate(self.validation):
-            size = batch_size(batch)
-            placed = place(batch, or_whole=True)
+            placed = self.stepper.devices.place(batch, or_whole=True)
             values = jax.device_get(self.stepper.evaluate(self.state, placed, index))
-            sums.add({name: float(x) for name, x in values.items()}, weight=size)
-        means = sums.means()
-        loss = means.pop("loss")
+            means.add(
+                {name: float(x) for name, x in values.items()}, weight=batch_size(batch)
+            )
+        metrics = means.take()
+        loss = metrics.pop("loss")
         standing = self.standing
-        standing.validated = self.done
-        self.latest_validation = loss
-        best = standing.best_loss
-        better = loss is not None and (best is None or loss < best)
+        better = standing.best_loss is None or loss < standing.best_loss
+        # A comparison with nan is False, but the very first has nothing to compare.
+        better = better and math.isfinite(loss)
+        self.reports.validation(self.done, loss, metrics, best=better)
         if better:
             standing.best_step, standing.best_loss = self.done, loss
-            standing.best_metrics = means
-            standing.stale = 0
-        elif counts:
-            standing.stale += 1
-        self.log.write(
-            step=self.done,
-            validation={"loss": loss, **means},
-            best=better,
-            seconds=round(self._seconds(), 3),
-        )
-        self._show(force=True)
-        if better:
+            standing.best_metrics, standing.stale = metrics, 0
             self.checkpoints.best_step = self.done
             self._save()
-        return True
+        elif scheduled:
+            standing.stale += 1
 
-    # ---- Files and reports -------------------------------------------------------
-
-    def _save(self, stopped: str | None = None) -> None:
-        self._settle(0)
-        self.pace.pause()
-        self.standing.seconds = self._seconds()
-        self.standing.stopped = stopped
+    def _save(self, *, show: bool = False) -> None:
+        self._look(0)
         if self.saved != self.done:
+            self.standing.seconds = self.reports.seconds
             record = dataclasses.asdict(self.standing)
             self.checkpoints.save(self.done, self.state, record)
             self.saved = self.done
-            if self.on_checkpoint and self.first and stopped != "signal":
-                self.on_checkpoint(self.done, self.stepper.model(self.state))
-        if stopped:
-            self.checkpoints.wait()
+        if show and self.on_checkpoint and self.shown != self.done:
+            self.shown = self.done
+            self.on_checkpoint(self.done, self.stepper.model(self.state))
+        self.reports.pause()
 
-    def _seconds(self) -> float:
-        return self.seconds_before + time.monotonic() - self.began
+    def _note(self, status: str) -> None:
+        self.folder.note(status, step=self.done, **dataclasses.asdict(self.standing))
 
-    def _show(self, step: int | None = None, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if not (self.on_progress and self.first):
-            return
-        if not force and now - self.shown < 0.1 and step != self.config.steps:
-            return
-        self.shown = now
-        step = self.done if step is None else step
-        pace = self.pace.items_per_second
-        eta = None
-        if pace and self.items:
-            eta = (self.config.steps - step) * self.items / pace
-            if self.config.minutes is not None:
-                left = 60 * self.config.minutes - (now - self.began)
-                eta = max(0.0, min(eta, left))
-        metrics = dict(self.latest)
-        self.on_progress(
-            Progress(
-                step=step,
-                steps=self.config.steps,
-                loss=metrics.pop("loss", None),
-                metrics=metrics,
-                seconds=self._seconds(),
-                items_per_second=pace,
-                eta=eta,
-                validation=self.latest_validation,
-            )
-        )
 
-    def _note(self, state: str) -> None:
-        if self.first:
-            note = {**self.described, "state": state, "step": self.done}
-            note |= dataclasses.asdict(self.standing)
-            with whole_file(self.out / "fit.json") as draft:
+@dataclasses.dataclass(frozen=True)
+class _Folder:
+    """Where a training keeps its files, and what it is."""
+
+    path: Path
+    config: FitConfig
+    settings: Mapping[str, Any]
+    writes: bool
+
+    @property
+    def log(self) -> Path | None:
+        """The log, in the process that writes it."""
+        return self.path / "log.jsonl" if self.writes else None
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse to overwrite a training, or to go on with another one."""
+        if any((self.path / "checkpoints").glob("[0-9]*")):
+            before = self._read()
+            if not resume:
+                raise RequestError(
+                    f"{self.path} holds a training ({before.get('status')}, step "
+                    f"{before.get('step')}); resume it or choose another folder"
+                )
+            if differences := list(self._differences(before)):
+                raise RequestError(
+                    f"cannot resume {self.path}: {'; '.join(differences)}"
+                )
+        if jax.process_count() > 1:
+            # Nobody writes here before everybody has looked.
+            multihost_utils.sync_global_devices("the folder of a training")
+
+    def note(self, status: str, **standing: Any) -> None:
+        """Write fit.json."""
+        if self.writes:
+            note = {"status": status, **standing, **self._described()}
+            with whole_file(self.path / "fit.json") as draft:
                 draft.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
-    def _result(self, stopped: str) -> tuple[FitResult, nnx.State]:
-        standing, state = self.standing, self.state
-        standing.stopped = stopped
-        if standing.best_step not in (None, self.done):
-            state = self.checkpoints.restore(standing.best_step, state)
-        result = FitResult(
-            steps=self.done,
-            stopped=stopped,
-            best_step=standing.best_step,
-            best_loss=standing.best_loss,
-            best_metrics=standing.best_metrics,
-            seconds=self._seconds() if self.saved == self.done else standing.seconds,
-        )
-        self._note("finished" if result.finished else "unfinished")
-        return result, self.stepper.shipped(state)
+    def _read(self) -> dict:
+        path = self.path / "fit.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RequestError(
+                f"{self.path} has checkpoints, but {path.name} cannot be read "
+                f"({error}); choose another folder"
+            ) from None
 
+    def _described(self) -> dict:
+        return {
+            "config": dataclasses.asdict(self.config),
+            "settings": dict(self.settings),
+        }
 
-def _check_folder(out: Path, described: Mapping, *, resume: bool) -> None:
-    path = out / "fit.json"
-    if not path.exists():
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise RequestError(f"{path} is damaged; begin in another folder") from None
-    if not resume:
-        raise RequestError(
-            f"{out} holds a training ({before.get('state')}, step "
-            f"{before.get('step')}); resume it or choose another folder"
-        )
-    differences = []
-    for part in ("config", "settings"):
-        old, new = before.get(part, {}), described[part]
-        for key in sorted({*old, *new} - FREE_TO_CHANGE):
-            if old.get(key) != new.get(key):
-                differences.append(f"{key} was {old.get(key)!r}, is {new.get(key)!r}")
-    if differences:
-        raise RequestError(f"cannot resume {out}: {'; '.join(differences)}")
+    def _differences(self, before: Mapping) -> Iterator[str]:
+        # Through JSON and back, since the file knows no tuples.
+        now = json.loads(json.dumps(self._described()))
+        for part in ("config", "settings"):
+            old, new = before.get(part, {}), now[part]
+            for key in sorted({*old, *new}):
+                free = part == "config" and key in FREE_TO_CHANGE
+                if old.get(key) != new.get(key) and not free:
+                    yield f"{key} was {old.get(key)!r} and is {new.get(key)!r}"

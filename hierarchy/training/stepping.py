@@ -82,10 +82,9 @@ class Devices:
             return jax.device_put(batch, sharding)
         return jax.tree.map(lambda x: _global(np.asarray(x), sharding), batch)
 
-    def flag(self, raised: bool) -> jax.Array:
-        """float32 [devices]: what this process says, on its own devices."""
-        own = np.full([self.count], raised, np.float32)
-        return _global(own, self.split)
+    def flag(self, level: int) -> jax.Array:
+        """int32 [devices]: what this process says, on its own devices."""
+        return _global(np.full([self.count], level, np.int32), self.split)
 
 
 def _global(x: np.ndarray, sharding: NamedSharding) -> jax.Array:
@@ -160,7 +159,7 @@ class Stepper:
         Args:
             state: given up.
             batch: pytree of arrays, from Devices.place.
-            flag: from Devices.flag; the sum over all devices comes back.
+            flag: from Devices.flag; the highest of all devices comes back.
 
         Returns:
             the next state, and scalars: loss, grad_norm, learning_rate, flag and
@@ -220,7 +219,7 @@ class Stepper:
             "loss": loss,
             "grad_norm": optax.tree.norm(gradients),
             "learning_rate": jnp.asarray(self._schedule(state["step"])),
-            "flag": flag.sum(),
+            "flag": flag.max(),
         }
 
     def _averaged(self, state: State, weights: Mapping) -> dict | None:
