@@ -9,6 +9,7 @@ one joins them and says what was heard.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -230,7 +231,7 @@ def _sections(
 
 
 def _pairs(cuts: list[int]) -> list[tuple[int, int]]:
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))
 
 
 def _letter(number: int) -> str:

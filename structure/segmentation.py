@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 LONGEST = 32
@@ -150,7 +152,7 @@ def name_ideas(alike: np.ndarray, cuts: list[int]) -> list[int]:
     Returns:
         the number of each section's idea, counted in order of appearance.
     """
-    sections = list(zip(cuts[:-1], cuts[1:], strict=True))
+    sections = list(itertools.pairwise(cuts))
     count = len(sections)
     same = np.eye(count)
     for a in range(count):
@@ -191,7 +193,7 @@ def _threshold(alike: np.ndarray, cuts: list[int]) -> float:
     """How alike two sections of one idea are: as alike as neighbours within one."""
     near = [
         alike[bar, bar + 1]
-        for start, end in zip(cuts[:-1], cuts[1:], strict=True)
+        for start, end in itertools.pairwise(cuts)
         for bar in range(start, end - 1)
     ]
     inside = float(np.median(near)) if near else 0.5

@@ -280,7 +280,7 @@ def as_stereo(waveform: np.ndarray) -> np.ndarray:
 
 def content_hash(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as hex."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
