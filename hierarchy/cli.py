@@ -110,6 +110,11 @@ class Stages:
 
         return report
 
+    @property
+    def plain(self) -> bool:
+        """Whether lines are printed instead of bars."""
+        return self._bars is None
+
     def note(self, text: str) -> None:
         """Say more beside the name of this stage."""
         if self._bars is not None and self._task is not None:

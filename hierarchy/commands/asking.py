@@ -106,6 +106,6 @@ def described(plan: SongPlan) -> str:
     whole = round(plan.seconds)
     sections = ", ".join(f"{s.label} {s.letter}{s.bars}" for s in plan.sections)
     return (
-        f"{whole // 60}:{whole % 60:02d}, {plan.key}, {plan.tempo:g} BPM, {plan.meter}, "
+        f"{whole // 60}:{whole % 60:02d}, {plan.key}, {plan.tempo:.4g} BPM, {plan.meter}, "
         f"seed {plan.seed}: {sections}"
     )

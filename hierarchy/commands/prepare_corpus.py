@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from hierarchy import cli
+from hierarchy.commands import asking
 
 
 def prepare_corpus(
     folder: Annotated[
-        Path, typer.Argument(help="Your recordings; folders within are walked too.")
+        Path,
+        typer.Argument(
+            help="Your recordings, with all folders within; or one recording."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the corpus; may exist.")
@@ -20,6 +24,7 @@ def prepare_corpus(
     sample_rate: Annotated[
         int, typer.Option(min=8_000, max=192_000, help="Of the corpus, in Hz.")
     ] = 44_100,
+    as_json: asking.Json = False,
 ) -> None:
     """Make a corpus of a folder of music.
 
@@ -38,9 +43,10 @@ def prepare_corpus(
         prepare-corpus ~/Music --out work/corpus --sample-rate 48000
     """
     cli.check_folder("--out", out)
-    if not folder.is_dir():
-        came = "is a file" if folder.exists() else "does not exist"
-        raise cli.RequestError(f"{folder} {came}; give the folder of your recordings")
+    if not folder.exists():
+        raise cli.RequestError(
+            f"{folder} does not exist; give the folder of your recordings"
+        )
     with cli.stages("Starting") as stage:
         cli.wake_jax()
         from hierarchy.material.corpus import prepare_corpus as prepare
@@ -52,7 +58,18 @@ def prepare_corpus(
             progress=stage("Listening"),
             report=cli.say,
         )
-    print(f"{out}: {manifest.summary()}")
+    minutes = sum(song.seconds for song in manifest.songs) / 60
+    cli.answer(
+        {
+            "corpus": str(out),
+            "minutes": round(minutes, 3),
+            "songs": [song.id for song in manifest.songs],
+            "dropped": {file.source: file.reason for file in manifest.dropped},
+        },
+        as_json=as_json,
+        text=f"{out}: {len(manifest.songs)} songs, {minutes:.1f} minutes; "
+        f"{len(manifest.dropped)} files dropped",
+    )
 
 
 main = cli.command(prepare_corpus)

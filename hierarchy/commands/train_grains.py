@@ -1,0 +1,64 @@
+"""train-grains: a corpus to a model that sounds like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hierarchy import cli
+from hierarchy.commands import asking, training
+from hierarchy.configs import find_config
+
+
+def train_grains(
+    corpus: Annotated[Path, typer.Argument(help="A folder from prepare-corpus.")],
+    out: training.Out,
+    config: Annotated[
+        str, typer.Option(help="small, default or full; or a TOML file.")
+    ] = "small",
+    start_from: training.From = None,
+    resume: training.Resume = False,
+    minutes: training.Minutes = None,
+    steps: training.Steps = None,
+    seed: training.Seed = 0,
+    as_json: asking.Json = False,
+) -> None:
+    """Train the model that makes the sound.
+
+    With `--from default` the model that comes with macrotime is adapted to your
+    recordings: ten minutes on a laptop are enough to hear it. Stopped by Ctrl-C
+    or by `--minutes`, the model is written as far as it came, and `--resume`
+    goes on.
+
+    Examples:
+
+        train-grains work/corpus --from default --minutes 10 --out work/grains
+
+        train-grains work/corpus --config full --out work/grains
+
+        train-grains work/corpus --config full --out work/grains --resume
+    """
+    training.check_out(out, resume=resume)
+    start_from = training.start(start_from, ours="grains")
+    config = find_config(config)
+    with cli.stages("Starting") as stage:
+        cli.wake_jax()
+        from hierarchy.micro.learning import train_grains as train
+
+        result = train(
+            corpus,
+            out,
+            config=config,
+            start_from=start_from,
+            resume=resume,
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            progress=training.watched(stage),
+        )
+    training.finish(out, result, as_json=as_json)
+
+
+main = cli.command(train_grains)

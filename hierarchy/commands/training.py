@@ -1,0 +1,139 @@
+"""What the two training commands share: their options, and what a person sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hierarchy import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hierarchy.training.fitting import FitResult
+    from hierarchy.training.watching import Progress
+
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder for the model and its training.")
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help='Adapt this model instead of starting anew: a folder, or "default" for '
+        "ours.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with what stopped in --out.")
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="Stop after this time; --resume goes on from there."),
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="How many steps. *Default: as --config says.*")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Another seed, other weights.")]
+
+
+def start(name: str | None, *, ours: str) -> Path | None:
+    """The folder of the model to start from; None starts anew.
+
+    Args:
+        name: what came with --from.
+        ours: which of our models "default" means, "grains" or "sequencer".
+
+    Raises:
+        RequestError: if there is no model in that folder.
+    """
+    if name is None:
+        return None
+    folder = cli.PRETRAINED / ours if name == "default" else Path(name)
+    if not (folder / "config.json").is_file():
+        raise cli.RequestError(f"--from {name}: there is no model in {folder}")
+    return folder
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """See that a training can begin, or go on, in `out`.
+
+    Raises:
+        RequestError: if it would overwrite a training, or there is none to resume.
+    """
+    cli.check_folder("--out", out)
+    begun = any(out.glob("**/checkpoints")) if out.is_dir() else False
+    if begun and not resume:
+        raise cli.RequestError(
+            f"--out {out} holds a training already; add --resume to go on with it, "
+            "or name another folder"
+        )
+    if resume and not begun:
+        raise cli.RequestError(
+            f"--resume: no training has begun in {out}; leave out --resume"
+        )
+
+
+def watched(stage: cli.Stages, *, every_seconds: float = 30.0) -> Callable:
+    """What a training reports to: a bar with loss and speed, or lines in a log."""
+    show = stage("Training")
+    spoken = -every_seconds
+
+    def report(progress: Progress) -> None:
+        nonlocal spoken
+        show(progress.step, progress.steps)
+        facts = []
+        if progress.loss is not None:
+            facts.append(f"loss {progress.loss:.4f}")
+        if progress.validation is not None:
+            facts.append(f"held out {progress.validation:.4f}")
+        if progress.items_per_second is not None:
+            facts.append(f"{progress.items_per_second:,.0f} a second")
+        stage.note(", ".join(facts))
+        if stage.plain and progress.seconds - spoken >= every_seconds:
+            spoken = progress.seconds
+            cli.say(
+                f"step {progress.step} of {progress.steps}, {progress.seconds:.0f} s: "
+                + ", ".join(facts)
+            )
+
+    return report
+
+
+def finish(out: Path, result: FitResult, *, as_json: bool) -> None:
+    """Say how a training ended and what to do with it."""
+    why = {
+        "steps": "all steps are done",
+        "patience": "it had stopped getting better",
+        "time": "the time was up; --resume goes on",
+        "signal": "it was told to stop; --resume goes on",
+    }[result.stopped]
+    best = (
+        ""
+        if result.best_loss is None
+        else (
+            f", best on held-out songs {result.best_loss:.4f} at step {result.best_step}"
+        )
+    )
+    text = (
+        f"{out}: {result.steps} steps in {result.seconds / 60:.1f} minutes, {why}{best}"
+    )
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "model": str(out),
+                    "steps": result.steps,
+                    "stopped": result.stopped,
+                    "best_step": result.best_step,
+                    "best_loss": result.best_loss,
+                    "metrics": dict(result.best_metrics),
+                    "seconds": result.seconds,
+                }
+            )
+        )
+    else:
+        print(text)

@@ -1,0 +1,1 @@
+"""A song for other eyes and other programs."""
