@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,23 +41,26 @@ def command(function: Callable[..., None]) -> typer.Typer:
     traceback for a fault of the program, 130 for Ctrl-C.
     """
 
+    name = function.__name__.replace("_", "-")
+
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
         except RequestError as error:
-            _complain(str(error))
+            _complain(name, str(error))
             raise typer.Exit(REQUEST) from None
         except KeyboardInterrupt:
-            _complain("stopped; nothing half-written was left behind")
+            _complain(name, "stopped; nothing half-written was left behind")
             raise typer.Exit(INTERRUPTED) from None
         except typer.Exit:
             raise
         except Exception:  # noqa: BLE001, whatever it is, the exit code is ours
             console.print_exception()
             _complain(
+                name,
                 "this is a fault of macrotime and not of what you asked; please "
-                "report it together with the lines above"
+                "report it together with the lines above",
             )
             raise typer.Exit(FAULT) from None
 
@@ -72,8 +74,7 @@ def command(function: Callable[..., None]) -> typer.Typer:
     return app
 
 
-def _complain(message: str) -> None:
-    name = Path(sys.argv[0]).stem
+def _complain(name: str, message: str) -> None:
     console.print(f"{name}: {message}", markup=False, style="red")
 
 

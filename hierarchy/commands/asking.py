@@ -47,6 +47,15 @@ SequencerFolder = Annotated[
     typer.Option("--sequencer", help="A folder from train-sequencer. *Default: ours.*"),
 ]
 Picture = Annotated[Path | None, typer.Option(help="Draw it too: a .png or .svg file.")]
+Variation = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="How much a section differs when it returns: 0 is an exact return, 1 a "
+        "new take of the same idea.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object.")
 ]
@@ -75,6 +84,7 @@ class Asked:
         title: str | None,
         seed: int,
         temperature: float | None = None,
+        variation: float | None = None,
     ) -> SongPlan:
         """A plan that has all that was asked.
 
@@ -85,10 +95,10 @@ class Asked:
         from structure.sequencer import Sequencer
 
         asked = dataclasses.asdict(self) | {
-            "form": self.form or "verse-chorus",
             "style": style,
             "title": title,
             "temperature": temperature,
+            "variation": variation,
         }
         request = SongRequest(**{k: v for k, v in asked.items() if v is not None})
         weights = Sequencer.read(sequencer or cli.PRETRAINED / "sequencer")

@@ -27,6 +27,7 @@ def compose_song(
             min=0, max=4, help="0 is the likeliest song, above 1 a strange one."
         ),
     ] = None,
+    variation: asking.Variation = None,
     seed: asking.Seed = None,
     sequencer: asking.SequencerFolder = None,
     picture: asking.Picture = None,
@@ -58,6 +59,7 @@ def compose_song(
             title=title,
             seed=cli.chosen_seed(seed),
             temperature=temperature,
+            variation=variation,
         )
         with contextlib.ExitStack() as files:
             plan.write(files.enter_context(whole_file(out)))

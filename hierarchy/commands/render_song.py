@@ -37,14 +37,7 @@ def render_song(
         float,
         typer.Option(min=0, max=1, help="0 keeps to what was heard, 1 invents."),
     ] = 0.0,
-    variation: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="How much a returning section differs; 0 is an exact return.",
-        ),
-    ] = 0.0,
+    variation: asking.Variation = None,
     loudness: Annotated[
         float, typer.Option(min=-40, max=-6, help="Integrated loudness, in LUFS.")
     ] = -14.0,
@@ -94,7 +87,11 @@ def render_song(
         else:
             stage("Composing")
             song_plan = asked.compose(
-                sequencer, style=style, title=title, seed=cli.chosen_seed(seed)
+                sequencer,
+                style=style,
+                title=title,
+                seed=cli.chosen_seed(seed),
+                variation=variation,
             )
         if song_plan.style is not None and song_plan.style not in grain_model.styles:
             raise cli.RequestError(
@@ -105,7 +102,7 @@ def render_song(
             song_plan,
             grain_model,
             freedom=freedom,
-            variation=variation,
+            variation=variation or 0.0,
             loudness=loudness,
             progress=stage("Making grains"),
         )
