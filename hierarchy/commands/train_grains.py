@@ -13,7 +13,13 @@ from hierarchy.configs import find_config
 
 
 def train_grains(
-    corpus: Annotated[Path, typer.Argument(help="A folder from prepare-corpus.")],
+    corpora: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CORPUS...",
+            help="Folders from prepare-corpus; each is a style, named as its folder.",
+        ),
+    ],
     out: training.Out,
     config: Annotated[
         str, typer.Option(help="small, default or full; or a TOML file.")
@@ -48,7 +54,7 @@ def train_grains(
         from hierarchy.micro.learning import train_grains as train
 
         result = train(
-            corpus,
+            corpora,
             out,
             config=config,
             start_from=start_from,

@@ -71,7 +71,9 @@ def _linear_prediction_bits(fit: np.ndarray, test: np.ndarray, order: int) -> fl
     taps = scipy.linalg.solve_toeplitz(lags[:-1], lags[1:])
     whiten = np.concatenate([[1.0], -taps])
     residuals = [np.convolve(x, whiten)[order : len(x)] for x in (fit, test)]
-    return min(_spread_bits(*residuals, law) for law in ("normal", "laplace", "logistic"))
+    return min(
+        _spread_bits(*residuals, law) for law in ("normal", "laplace", "logistic")
+    )
 
 
 def _spread_bits(fit: np.ndarray, test: np.ndarray, law: str) -> float:

@@ -1,4 +1,9 @@
-"""A prepared corpus becomes a grain model."""
+"""Prepared corpora become a grain model, or adapt one.
+
+OUT/config.json, weights.safetensors   the network
+OUT/gestures/STYLE.safetensors         what it can be asked for
+OUT/training/                          checkpoints and log, to resume from
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from hierarchy.micro.lessons import Lesson, Window
+from hierarchy.material.corpus import Corpus, CorpusSong
+from hierarchy.material.gestures import SECONDS, make_book
+from hierarchy.micro.baselines import baseline_bits
+from hierarchy.micro.grains import GrainModel, make_grains, request_like
+from hierarchy.micro.lessons import Lesson, Window, lesson
 from hierarchy.micro.objective import training_loss, validation_loss
-from hierarchy.micro.wavenet import WaveNet
+from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.batches import WindowBatches
+from hierarchy.training.checkpoint import load_weights, write_model
+from hierarchy.training.checkpoint import read_config as read_model_config
+from hierarchy.training.configuration import read_config
 from hierarchy.training.fitting import FitConfig, FitResult, Progress, fit
+from structure.errors import RequestError
+
+Preview = Callable[[str, np.ndarray, np.ndarray, int], None]
+"""Called with a name, what was asked and what came, [2, samples], and the rate."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,6 +150,226 @@ def fit_grains(
     )
 
 
-def untrained(config, *, seed: int) -> WaveNet:
-    """A grain model before its first lesson."""
-    return WaveNet(config, rngs=nnx.Rngs(seed))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BookConfig:
+    """What a style's book of gestures holds: `seconds` of its recordings."""
+
+    seconds: float = SECONDS
+
+    def __post_init__(self):
+        if self.seconds < 10:
+            raise ValueError(f"seconds is at least 10, got {self.seconds}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GrainRecipe:
+    """All that settles how a grain model is trained."""
+
+    model: WaveNetConfig = dataclasses.field(default_factory=WaveNetConfig)
+    lessons: LessonConfig = dataclasses.field(default_factory=LessonConfig)
+    fit: FitConfig = dataclasses.field(default_factory=FitConfig)
+    book: BookConfig = dataclasses.field(default_factory=BookConfig)
+
+    @classmethod
+    def read(cls, path: str | Path) -> GrainRecipe:
+        """Read it from a TOML file with the sections [model], [lessons], [fit], [book].
+
+        Raises:
+            RequestError: naming file, section and key.
+        """
+        parts = {field.name: field.default_factory for field in dataclasses.fields(cls)}
+        return cls(**read_config(path, parts))
+
+
+def train_grains(
+    corpora: Sequence[str | Path],
+    out: str | Path,
+    *,
+    config: GrainRecipe | str | Path | None = None,
+    start_from: str | Path | None = None,
+    resume: bool = False,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    loading: Callable[[int, int], None] | None = None,
+    report: Callable[[str], None] | None = None,
+    preview: Preview | None = None,
+) -> FitResult:
+    """Train a grain model on prepared corpora, and write it with its gestures.
+
+    Args:
+        corpora: folders from `prepare_corpus`; each is a style, named as its folder.
+        out: what to write; see above.
+        config: a recipe or its TOML file; None takes the defaults.
+        start_from: a model to adapt; its shape replaces the recipe's, and the styles
+            of the corpora are added to its own.
+        resume: go on where an earlier call with the same arguments stopped.
+        minutes: stop after this time, with what was learnt by then.
+        steps: instead of the recipe's.
+        seed: another seed, other weights and another order.
+        progress: called with a Progress.
+        loading: called with (songs made ready, songs in all).
+        report: called with lines of text: bits per sample of the simple models, and
+            of this one.
+        preview: called at each checkpoint with held-out moments, asked and heard.
+
+    Raises:
+        RequestError: if a corpus does not fit, or there is nothing to learn from.
+    """
+    recipe = _recipe(config, start_from, minutes=minutes, steps=steps, seed=seed)
+    opened = {Path(folder).absolute().name: Corpus.read(folder) for folder in corpora}
+    if len(opened) < len(corpora):
+        raise RequestError(
+            "two corpora have the same name; the name of its folder is a style's name"
+        )
+    model_config = _with_styles(
+        recipe.model, tuple(opened), keep=start_from is not None
+    )
+    for name, corpus in opened.items():
+        if corpus.sample_rate != model_config.sample_rate:
+            raise RequestError(
+                f"the corpus {name} has {corpus.sample_rate} Hz and the model "
+                f"{model_config.sample_rate} Hz; prepare it with --sample-rate "
+                f"{model_config.sample_rate}"
+            )
+    model = WaveNet(model_config, rngs=nnx.Rngs(seed))
+    if start_from is not None:
+        _take_over(model, start_from)
+
+    train, held_out, show = _lessons(opened, model_config, recipe.lessons, loading)
+    say = report or (lambda line: None)
+    say(
+        f"{sum(one.seconds(model_config) for one in train) / 60:.1f} minutes to learn "
+        f"from, {sum(one.seconds(model_config) for one in held_out) / 60:.1f} held out"
+    )
+    bars = baseline_bits(train, held_out or train)
+    say(
+        f"bits per sample held out: marginal {bars['marginal']:.3f}, linear prediction "
+        f"{bars['linear_prediction']:.3f}"
+    )
+    out = Path(out)
+    books = {
+        style: make_book(
+            [(song.source, song.features(), song.heard()) for song in corpus.songs],
+            seconds=recipe.book.seconds,
+        )
+        for style, corpus in opened.items()
+    }
+
+    def on_checkpoint(step: int, learnt: WaveNet) -> None:
+        if preview is not None:
+            _preview(step, GrainModel(learnt, books), show, preview)
+
+    result = fit_grains(
+        model,
+        train,
+        held_out,
+        out / "training",
+        lessons=recipe.lessons,
+        fitting=recipe.fit,
+        resume=resume,
+        settings={"songs": sorted(one.name for one in (*train, *held_out))},
+        on_progress=progress,
+        on_checkpoint=on_checkpoint,
+    )
+    if jax.process_index() == 0:
+        about = {
+            "bits_per_sample": {**bars, **result.best_metrics},
+            "steps": result.steps,
+            "seconds": round(result.seconds),
+            "started_from": None if start_from is None else Path(start_from).name,
+            "songs": {name: len(corpus.songs) for name, corpus in opened.items()},
+        }
+        GrainModel(model, books).write(out, about=about)
+    if result.best_metrics:
+        found = {k.removeprefix("bits_"): v for k, v in result.best_metrics.items()}
+        say(
+            "bits per sample held out: "
+            + ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+        )
+    return result
+
+
+def _recipe(config, start_from, *, minutes, steps, seed) -> GrainRecipe:
+    recipe = config if isinstance(config, GrainRecipe) else GrainRecipe()
+    if isinstance(config, str | Path):
+        recipe = GrainRecipe.read(config)
+    changes = {"seed": seed, "minutes": minutes or recipe.fit.minutes}
+    if steps is not None:
+        warm_up = min(recipe.fit.warmup_steps, steps - 1)
+        changes |= {"steps": steps, "warmup_steps": warm_up}
+    recipe = dataclasses.replace(recipe, fit=dataclasses.replace(recipe.fit, **changes))
+    if start_from is not None:
+        given = read_model_config(start_from, WaveNetConfig)
+        recipe = dataclasses.replace(recipe, model=given)
+    return recipe
+
+
+def _with_styles(
+    config: WaveNetConfig, styles: tuple[str, ...], *, keep: bool
+) -> WaveNetConfig:
+    old = config.styles if keep else ()
+    new = tuple(style for style in styles if style not in old)
+    return dataclasses.replace(config, styles=old + new)
+
+
+def _take_over(model: WaveNet, folder: str | Path) -> None:
+    """Start from another model's weights; new styles begin at the mean of its own."""
+    config = read_model_config(folder, WaveNetConfig)
+    given = load_weights(WaveNet(config, rngs=nnx.Rngs(0)), folder)
+    styles = given.style[...]
+    lacking = len(model.config.styles) - len(styles)
+    mean = jnp.broadcast_to(
+        styles.mean(axis=0, keepdims=True), (lacking, styles.shape[1])
+    )
+    state = nnx.state(given, nnx.Param)
+    state["style"] = nnx.Param(jnp.concatenate([styles, mean]))
+    nnx.update(model, state)
+
+
+def _lessons(opened, config, lessons, loading):
+    """Lessons to learn from, lessons held out, and moments to preview."""
+    train, held_out, show = [], [], []
+    songs = [(name, c, song) for name, c in opened.items() for song in c.songs]
+    for number, (name, corpus, song) in enumerate(songs):
+        style = config.styles.index(name)
+        whole = _one_lesson(song, config, style)
+        share = corpus.training_seconds(song) / song.seconds
+        border = round(whole.units * share)
+        parts = (whole.between(0, border), whole.between(border, whole.units))
+        for part, where in zip(parts, (train, held_out), strict=True):
+            if part.units >= lessons.frames // 2:
+                where.append(part)
+        if share < 1:
+            show.append((f"{name}-{Path(song.source).stem}", song, style))
+        if loading:
+            loading(number + 1, len(songs))
+    if not train:
+        raise RequestError(
+            f"no song is as long as a window of {lessons.frames} frames; "
+            "add longer recordings"
+        )
+    return train, held_out, show
+
+
+def _one_lesson(song: CorpusSong, config: WaveNetConfig, style: int) -> Lesson:
+    return lesson(song.id, song.audio(), song.features(), config, style=style)
+
+
+def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
+    """Ask the model for moments of held-out songs."""
+    rate = model.config.sample_rate
+    chosen = show[:: max(1, len(show) // most)][:most]
+    requests, asked = [], []
+    for _, song, style in chosen:
+        first = int(0.4 * song.seconds * rate / 1024) * 2
+        request = request_like(
+            song.features(), first, int(seconds * rate / 1024) * 2, style=style, seed=0
+        )
+        requests.append(request)
+        asked.append(song.audio()[:, first * 512 : (first + request.frames) * 512])
+    for (name, _, _), wanted, grain in zip(
+        chosen, asked, make_grains(model, requests), strict=True
+    ):
+        preview(f"step-{step:06d}-{name}", wanted, grain.waveform, rate)

@@ -11,6 +11,7 @@ import numpy as np
 from hierarchy.material import bands as filterbank
 from hierarchy.material.companding import to_shape
 from hierarchy.material.features import FLOOR, Features, middle_and_side, whole_frames
+from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro import conditions
 from hierarchy.micro.wavenet import WaveNetConfig
 
@@ -56,15 +57,43 @@ class Lesson:
         """Length in sketch frames, two feature frames each."""
         return self.frames.shape[1] // 2
 
+    def seconds(self, config: WaveNetConfig) -> float:
+        """Length of the recording."""
+        return self.units * 2 * FRAME / config.sample_rate
+
+    def between(self, first: int, last: int) -> Lesson:
+        """The part from sketch frame `first` up to `last`."""
+        steps = self.shape.shape[1] // max(self.units, 1)
+        drawn = slice(first, last + 3)
+        return dataclasses.replace(
+            self,
+            shape=self.shape[:, first * steps : last * steps],
+            frames=self.frames[:, 2 * first : 2 * last],
+            levels=self.levels[:, 2 * first : 2 * last + 4],
+            frequency=self.frequency[drawn],
+            amplitude=self.amplitude[:, drawn],
+            phase=self.phase[:, drawn],
+            rank=self.rank[drawn],
+        )
+
     def cut(
-        self, start: int, units: int, *, channel: int, coarse: float, peaks: int, of: int
+        self,
+        start: int,
+        units: int,
+        *,
+        channel: int,
+        coarse: float,
+        peaks: int,
+        of: int,
     ) -> Window:
         """A window from sketch frame `start` on, with `peaks` of `of` sinusoids."""
         steps = self.shape.shape[1] // self.units
         drawn = slice(start, start + units + 3)
         keep = self.rank[drawn] < peaks
         return Window(
-            self.shape[channel, start * steps : (start + units) * steps].astype(np.float32),
+            self.shape[channel, start * steps : (start + units) * steps].astype(
+                np.float32
+            ),
             self.frames[channel, 2 * start : 2 * (start + units)],
             self.levels[channel, 2 * start : 2 * (start + units) + 4],
             self.frequency[drawn],

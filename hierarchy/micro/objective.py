@@ -54,7 +54,11 @@ def validation_loss(model: WaveNet, window: Window, key: jax.Array):
     """Bits per sample with the sketch, with the coarse conditions alone, and free."""
     del key
     none, full = jnp.zeros_like(window.share), jnp.ones_like(window.share)
-    levels_of_detail = {"sketch": (full, full), "coarse": (full, none), "free": (none, none)}
+    levels_of_detail = {
+        "sketch": (full, full),
+        "coarse": (full, none),
+        "free": (none, none),
+    }
     metrics = {}
     for name, (coarse, share) in levels_of_detail.items():
         bits, heard = _bits(model, window._replace(coarse=coarse, share=share))

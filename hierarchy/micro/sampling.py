@@ -15,6 +15,7 @@ Source: Le Paine et al., "Fast WaveNet generation algorithm", arXiv:1611.09482.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -24,7 +25,8 @@ from flax import nnx
 from hierarchy.micro import mixture
 from hierarchy.micro.wavenet import WaveNet, gated, neighbours
 
-BLOCK = 8
+BLOCK = 4
+CHUNK = 16  # frames sampled between two reports of progress
 
 
 class SamplerState(NamedTuple):
@@ -52,11 +54,11 @@ def sample(
     style: jax.Array,
     keys: jax.Array,
     *,
-    state: SamplerState | None = None,
     temperature: float = 1.0,
     block: int = BLOCK,
-) -> tuple[jax.Array, SamplerState]:
-    """Draw the shape of a batch of grains.
+    progress: Callable[[int, int], None] | None = None,
+) -> jax.Array:
+    """Draw the shape of a batch of grains from silence on.
 
     Args:
         model: the trained network.
@@ -64,35 +66,64 @@ def sample(
         frames: float [batch, steps // steps_per_frame, features].
         style: int32 [batch], -1 for none.
         keys: jax.random keys [batch], one a grain.
-        state: where to go on; silence if not given. The sketch and the frames just
-            beyond either end of a call are taken to be empty and like the last, so cut
-            grains where that may be.
         temperature: spread of the noise; 1 is what was learnt, less is cleaner.
         block: steps unrolled; a divisor of steps_per_frame. Changes speed alone.
+        progress: called with (frames done, frames in all).
 
     Returns:
-        float32 [batch, steps, bands] and the state after it.
+        float32 [batch, steps, bands].
     """
     if model.config.steps_per_frame % block:
         raise ValueError(
             f"blocks of {block} do not divide a frame of {model.config.steps_per_frame}"
         )
-    if state is None:
-        state = SamplerState.silence(model, len(style))
     graph, weights = nnx.split(model)
-    return _run(graph, block, weights, state, sketch, frames, style, keys, temperature)
+    drawn, seen = _enter(graph, weights, sketch, frames, style)
+    state = SamplerState.silence(model, len(style))
+    parts, count = [], frames.shape[1]
+    for first in range(0, count, CHUNK):
+        here = slice(first, first + CHUNK)
+        part, state = step(
+            graph, block, weights, state, drawn[here], seen[here], keys, temperature
+        )
+        parts.append(part)
+        if progress:
+            part.block_until_ready()
+            progress(min(first + CHUNK, count), count)
+    return jnp.concatenate(parts, axis=1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _enter(graph, weights, sketch, frames, style):
+    """Request to sketch [frames, steps, batch, ...] and context [frames, batch, ...]."""
+    model = nnx.merge(graph, weights)
+    drawn = _by_time(neighbours(sketch))
+    drawn = drawn.reshape(frames.shape[1], -1, *drawn.shape[1:])
+    return drawn, _by_time(model.look(frames, style))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _run(graph, block, weights, state, sketch, frames, style, keys, temperature):
+def step(graph, block, weights, state, drawn, seen, keys, temperature):
+    """Some frames more: state in, state out.
+
+    Args:
+        graph, weights: of the model, as nnx.split gives them.
+        block: steps unrolled.
+        state: after the frames before.
+        drawn: float [frames, steps_per_frame, batch, 3 * bands], sketch and neighbours.
+        seen: float [frames, batch, context], what `WaveNet.look` gave.
+        keys: [batch].
+        temperature: see `sample`.
+
+    Returns:
+        float32 [batch, steps, bands] and the state after them.
+    """
     model = nnx.merge(graph, weights)
     config = model.config
-    batch, count, _ = frames.shape
-    drawn = _by_time(neighbours(sketch)).reshape(count, -1, batch, 3 * config.bands)
-    gates = model.read_conditions(frames, style)
 
     def one_frame(state, xs):
-        drawn, gates = xs
+        drawn, seen = xs
+        gates = model.open_gates(seen).transpose(1, 0, 2)
         gumbel, logistic = _noise(keys, state.frame, config)
         straight = drawn @ model.linear_sketch[...]
         entering = drawn @ model.enter_sketch[...]
@@ -103,10 +134,10 @@ def _run(graph, block, weights, state, sketch, frames, style, keys, temperature)
         body = functools.partial(_one_block, model, gates, temperature)
         (shape, pasts), out = jax.lax.scan(body, (state.shape, state.pasts), cut)
         state = SamplerState(shape, pasts, state.frame + 1)
-        return state, out.reshape(-1, batch, config.bands)
+        return state, out.reshape(-1, *out.shape[2:])
 
-    state, out = jax.lax.scan(one_frame, state, (drawn, gates.transpose(1, 2, 0, 3)))
-    return _by_time(out.reshape(-1, batch, config.bands)), state
+    state, out = jax.lax.scan(one_frame, state, (drawn, seen))
+    return _by_time(out.reshape(-1, *out.shape[2:])), state
 
 
 def _by_time(x: jax.Array) -> jax.Array:
@@ -138,7 +169,9 @@ def _one_block(model, gates, temperature, carry, xs):
         past[:block] @ layer.past[...] if len(past) >= block else None
         for past, layer in zip(pasts, model.layers, strict=True)
     ]
-    rows = [list(past) if r is None else [] for past, r in zip(pasts, ready, strict=True)]
+    rows = [
+        list(past) if r is None else [] for past, r in zip(pasts, ready, strict=True)
+    ]
     fresh = [[] for _ in pasts]
     heard = list(shape)
     for step in range(block):

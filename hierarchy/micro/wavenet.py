@@ -85,7 +85,9 @@ class Layer(nnx.Module):
         self.now = _normal(rngs, (r, 2 * g), 2 * r)
         out = _normal(rngs, (g, r), g, gain=0.5).get_value()
         skip = _normal(rngs, (g, s), g * len(config.dilations)).get_value()
-        self.out = nnx.Param(jnp.concatenate([out, skip], axis=1))  # [gate, residual + skip]
+        self.out = nnx.Param(
+            jnp.concatenate([out, skip], axis=1)
+        )  # [gate, residual + skip]
 
 
 class WaveNet(nnx.Module):
@@ -96,10 +98,12 @@ class WaveNet(nnx.Module):
         n, layers = config.bands, len(config.dilations)
         wide = conditions.width(n)
         self.style = _normal(rngs, (len(config.styles), config.style), 1)
-        self.look = _normal(rngs, (3 * wide, config.context), 3 * wide)
+        self.look_frames = _normal(rngs, (3 * wide, config.context), 3 * wide)
         self.look_style = _normal(rngs, (config.style, config.context), config.style)
         self.look_bias = nnx.Param(jnp.zeros([config.context]))
-        self.gates = _normal(rngs, (config.context, layers * 2 * config.gate), config.context)
+        self.gates = _normal(
+            rngs, (config.context, layers * 2 * config.gate), config.context
+        )
         self.gates_bias = nnx.Param(jnp.zeros([layers * 2 * config.gate]))
         self.enter = _normal(rngs, (n, config.residual), n)
         self.enter_sketch = _normal(rngs, (3 * n, config.residual), 3 * n)
@@ -116,33 +120,40 @@ class WaveNet(nnx.Module):
         straight = jnp.zeros([3 * n, n]).at[n : 2 * n].set(0.8 * jnp.eye(n))
         self.linear_sketch = nnx.Param(straight)
 
-    def read_conditions(self, frames: jax.Array, style: jax.Array) -> jax.Array:
-        """What each layer's gate hears of each frame.
+    def look(self, frames: jax.Array, style: jax.Array) -> jax.Array:
+        """Each frame of a request, with the frame before and the one after.
 
         Args:
             frames: float [batch, frames, features].
             style: int32 [batch]; -1 stands for none.
 
         Returns:
-            float32 [batch, frames, layers, 2 * gate].
+            float32 [batch, frames, context].
         """
-        config = self.config
         edges = jnp.pad(frames, [(0, 0), (1, 1), (0, 0)], mode="edge")
         around = jnp.concatenate([edges[:, :-2], frames, edges[:, 2:]], axis=-1)
         known = (style >= 0).astype(jnp.float32)[:, None]
         whose = self.style[...][jnp.maximum(style, 0)] * known @ self.look_style[...]
-        seen = jax.nn.gelu(around @ self.look[...] + (whose[:, None] + _last(self.look_bias, 3)))
-        gates = seen @ self.gates[...] + _last(self.gates_bias, 3)
-        return gates.reshape(*frames.shape[:2], len(config.dilations), 2 * config.gate)
+        always = whose[:, None] + _last(self.look_bias, 3)
+        return jax.nn.gelu(around @ self.look_frames[...] + always)
+
+    def open_gates(self, seen: jax.Array) -> jax.Array:
+        """What each layer's gate hears: [..., context] to [..., layers, 2 * gate]."""
+        gates = seen @ self.gates[...] + _last(self.gates_bias, seen.ndim)
+        return gates.reshape(*seen.shape[:-1], len(self.layers), 2 * self.config.gate)
 
     def finish(self, skip: jax.Array, straight: jax.Array) -> jax.Array:
         """Skips [..., skip] and linear means [..., bands] to [..., bands, 3 * mixtures]."""
         config = self.config
-        hidden = jax.nn.relu(jax.nn.relu(skip) @ self.head[...] + _last(self.head_bias, skip.ndim))
+        hidden = jax.nn.relu(
+            jax.nn.relu(skip) @ self.head[...] + _last(self.head_bias, skip.ndim)
+        )
         raw = hidden @ self.last[...] + _last(self.last_bias, skip.ndim)
         raw = raw.reshape(*skip.shape[:-1], config.bands, 3, config.mixtures)
         means = jnp.zeros_like(raw).at[..., 1, :].add(straight[..., None])
-        return (raw + means).reshape(*skip.shape[:-1], config.bands, 3 * config.mixtures)
+        return (raw + means).reshape(
+            *skip.shape[:-1], config.bands, 3 * config.mixtures
+        )
 
     def __call__(
         self, shape: jax.Array, sketch: jax.Array, frames: jax.Array, style: jax.Array
@@ -160,7 +171,7 @@ class WaveNet(nnx.Module):
         """
         config = self.config
         batch, steps, _ = shape.shape
-        gates = self.read_conditions(frames, style)
+        gates = self.open_gates(self.look(frames, style))
         past = jnp.pad(shape, [(0, 0), (config.linear, 0), (0, 0)])
         heard = jnp.concatenate(
             [past[:, lag : lag + steps] for lag in range(config.linear)], axis=-1
@@ -168,7 +179,10 @@ class WaveNet(nnx.Module):
         beside = neighbours(sketch)
         straight = heard @ self.linear[...] + beside @ self.linear_sketch[...]
         # The latest step heard lies last: steps linear - 1 of the padded past.
-        h = past[:, config.linear - 1 : -1] @ self.enter[...] + beside @ self.enter_sketch[...]
+        h = (
+            past[:, config.linear - 1 : -1] @ self.enter[...]
+            + beside @ self.enter_sketch[...]
+        )
         skip = jnp.zeros([batch, steps, config.skip])
         for index, (layer, dilation) in enumerate(
             zip(self.layers, config.dilations, strict=True)

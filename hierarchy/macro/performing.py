@@ -1,0 +1,363 @@
+"""A SongPlan with gestures to the grains that will sound it, and where they go.
+
+A section becomes one timeline of conditions: each beat's gesture, transposed to the
+beat's chord, stretched to the tempo, levelled and coloured as the plan asks. The
+timeline is cut into grains, a bar each. Sections with the same chords and gestures
+share their grains, so that a chorus that returns costs nothing; how loud it returns is
+a gain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from hierarchy.macro.assembly import Placement
+from hierarchy.macro.choosing import beat_chords, transpositions
+from hierarchy.material import sketch as sinusoids
+from hierarchy.material.features import FLOOR, chroma_of
+from hierarchy.material.features import HOP as FRAME
+from hierarchy.material.gestures import Book
+from hierarchy.material.sketch import Sketch
+from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, seed_from
+from structure.harmony import Chord, Key
+from structure.plan import Section, SongPlan
+
+EARLY = (
+    0.025  # seconds by which a bar's grain comes before its bar line: attacks differ
+)
+LEAD = 0.020  # seconds on each side of a join
+RING = 2.5  # seconds after the last bar line in which the song dies away
+RING_DECAY = 24.0  # decibels a second
+LOUDEST, QUIETEST = 0.0, -9.0  # decibels of sections at energy 1 and 0
+TILT = 1.2  # decibels a band, at brightness 1
+OUTSIDE_KEY, OUTSIDE_CHORD = -12.0, -3.0  # decibels
+
+
+@dataclasses.dataclass(frozen=True)
+class Performance:
+    """All that a song needs: different grains, and where each sounds.
+
+    Attributes:
+        requests: what to sample.
+        placements: of the grains, in samples.
+        length: of the song, in samples.
+    """
+
+    requests: tuple[GrainRequest, ...]
+    placements: tuple[Placement, ...]
+    length: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Timeline:
+    """Conditions of a section; frame 0 lies `before` frames before its downbeat."""
+
+    before: int
+    levels: np.ndarray  # [2, frames, bands]
+    brightness: np.ndarray
+    onset: np.ndarray
+    tonality: np.ndarray
+    beat: np.ndarray
+    sketch: Sketch  # frames // 2
+    phase: np.ndarray  # [2, frames // 2, peaks]
+    chroma: np.ndarray  # [frames, 12]
+
+
+def perform(
+    plan: SongPlan,
+    book: Book,
+    *,
+    style: int,
+    seed: int,
+    sample_rate: int,
+    peaks: int = 10_000,
+    coarse: bool = True,
+    variation: float = 0.0,
+) -> Performance:
+    """Say what to sample and where it goes.
+
+    Args:
+        plan: with gestures; see `choose_gestures`.
+        book: that the gestures are from.
+        style: number of the style in the grain model.
+        seed: of the grains, apart from the plan's own.
+        sample_rate: of the model, Hz.
+        peaks: sinusoids given a frame; 0 gives no sketch.
+        coarse: whether the coarse description is given.
+        variation: share of the bars of a returning section that are sampled anew.
+    """
+    starts = [round(start * sample_rate) for start in plan.starts()]
+    requests: dict[tuple, int] = {}
+    out, placements = [], []
+    seen: dict[tuple, int] = {}
+    timelines: dict[tuple, _Timeline] = {}
+    reference = _reference_level(plan, book)
+    for number, section in enumerate(plan.sections):
+        last = number == len(plan.sections) - 1
+        idea = (section.chords, section.gestures, section.brightness, last)
+        visit = seen[idea] = seen.get(idea, -1) + 1
+        if idea not in timelines:
+            timelines[idea] = _timeline(plan, section, book, sample_rate, ring=last)
+        cuts = _cuts(plan, section, sample_rate, first=number == 0, ring=last)
+        gain = _gain(section, book, reference)
+        for bar, (begin, end) in enumerate(cuts):
+            anew = np.random.default_rng([seed, number, bar]).random() < variation
+            take = visit if anew else 0
+            name = (idea, bar, take, begin, end)
+            if name not in requests:
+                requests[name] = len(out)
+                grain_seed = seed_from(seed, idea, bar, take)
+                out.append(
+                    _cut(
+                        timelines[idea],
+                        begin,
+                        end,
+                        sample_rate=sample_rate,
+                        style=style,
+                        seed=grain_seed,
+                        peaks=peaks,
+                        coarse=coarse,
+                    )  # fmt: skip
+                )
+            grain, lead_in, lead_out = requests[name], *_leads(begin, end, sample_rate)
+            placements.append(
+                Placement(
+                    grain=grain,
+                    start=starts[number] + begin,
+                    lead_in=lead_in,
+                    lead_out=lead_out,
+                    gain=gain,
+                )
+            )
+    length = starts[-1] + round(RING * sample_rate)
+    return Performance(tuple(out), tuple(placements), length)
+
+
+def _reference_level(plan: SongPlan, book: Book) -> float:
+    """Decibels: how loud the plan's gestures are on average."""
+    used = np.concatenate([np.ravel(section.gestures) for section in plan.sections])
+    return float(np.mean(book.beat_level[used]))
+
+
+def _gain(section: Section, book: Book, reference: float) -> float:
+    """Linear gain that brings a section to the level its energy asks for."""
+    heard = float(np.mean(book.beat_level[np.ravel(section.gestures)]))
+    asked = reference + QUIETEST + (LOUDEST - QUIETEST) * section.energy
+    return float(10 ** ((asked - heard) / 20))
+
+
+def _cuts(plan, section, sample_rate, *, first, ring) -> list[tuple[int, int]]:
+    """Samples from the section's downbeat at which each bar's grain begins and ends."""
+    bar_samples = plan.beats_per_bar * plan.beat_seconds * sample_rate
+    edges = [
+        round(bar * bar_samples - EARLY * sample_rate)
+        for bar in range(section.bars + 1)
+    ]
+    if first:
+        edges[0] = 0
+    if ring:
+        edges[-1] = round(section.bars * bar_samples + RING * sample_rate)
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _leads(begin: int, end: int, sample_rate: int) -> tuple[int, int]:
+    """Samples that a grain's array has before and after its body."""
+    lead = round(LEAD * sample_rate)
+    first = (begin - lead) // FRAME // 2 * 2 * FRAME
+    frames = -(-(end + lead - first) // FRAME)
+    frames += frames % 2
+    return begin - first, first + frames * FRAME - end
+
+
+def _cut(
+    timeline, begin, end, *, sample_rate, style, seed, peaks, coarse
+) -> GrainRequest:
+    lead_in, lead_out = _leads(begin, end, sample_rate)
+    first = (begin - lead_in) // FRAME - WARM_UP - CONTEXT + timeline.before
+    last = (end + lead_out) // FRAME + CONTEXT + timeline.before
+    here, drawn = slice(first, last), slice(first // 2, last // 2 + 1)
+    sketch = timeline.sketch[drawn]
+    return GrainRequest(
+        levels=timeline.levels[:, here],
+        brightness=timeline.brightness[here],
+        onset=timeline.onset[here],
+        tonality=timeline.tonality[here],
+        beat=timeline.beat[here],
+        frequency=sketch.frequency,
+        amplitude=np.stack([np.abs(sketch.middle), np.abs(sketch.side)]),
+        phase=timeline.phase[:, drawn],
+        chroma=timeline.chroma[here],
+        style=style,
+        seed=seed,
+        coarse=coarse,
+        peaks=peaks,
+    )
+
+
+def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timeline:
+    beats = plan.beats_per_bar * section.bars
+    beat_frames = plan.beat_seconds * sample_rate / FRAME
+    tail = RING * sample_rate / FRAME if ring else 0
+    before = 2 * WARM_UP + 2 * CONTEXT + 4
+    count = before + int(np.ceil(beats * beat_frames + tail)) + 2 * CONTEXT + 12
+    count += count % 2
+    # The middle of each frame, and where in which beat's gesture that is.
+    middle = (np.arange(count) - before + 0.5) / beat_frames
+    early = EARLY * sample_rate / FRAME / beat_frames
+    beat = np.clip(np.floor(middle + early), 0, beats - 1).astype(int)
+    inside = middle - beat
+    gestures = np.ravel(section.gestures)
+    source = _source_frames(book, gestures, beat, inside, count=count)
+
+    chords = beat_chords(section, plan.beats_per_bar)
+    kinds = list(dict.fromkeys(chords))
+    intervals, _ = transpositions(book, kinds)
+    shift = np.array(
+        [intervals[kinds.index(c), g] for c, g in zip(chords, gestures, strict=True)]
+    )
+
+    low, high = int(source.min()) // 2 * 2, int(source.max()) // 2 * 2 + 4
+    clips = _Reader(book, low, high)
+    levels, brightness, onset, tonality = clips.frames(source)
+    drawn = np.clip(np.rint(source[::2] / 2 - 0.25).astype(int), 0, None)
+    sketch = clips.sketch(drawn)
+    here = beat[::2]
+    before_levels = _drawn_power(sketch, levels.shape[-1], sample_rate)
+    sketch = _retune(
+        sketch,
+        shift[here],
+        [Chord.parse(chords[b]) for b in here],
+        plan.key,
+        sample_rate,
+    )
+    sketch = _tilt_sketch(sketch, section.brightness, sample_rate, levels.shape[-1])
+    tilt = 10 ** (_tilt(section.brightness, levels.shape[-1]) / 20)
+    # What the sketch does not explain stays in its band; what it does moves with it.
+    after = _drawn_power(sketch, levels.shape[-1], sample_rate)
+    rest = np.maximum(levels**2 - before_levels.repeat(2, axis=1), (0.15 * levels) ** 2)
+    levels = np.sqrt(rest * tilt**2 + after.repeat(2, axis=1))
+    if ring:
+        over = np.maximum(middle - beats, 0) * plan.beat_seconds
+        decay = 10 ** (
+            -(RING_DECAY * over + 60 * np.maximum(over - RING + 0.3, 0)) / 20
+        )
+        levels = levels * decay[None, :, None]
+        fading = decay[::2, None]
+        sketch = Sketch(sketch.frequency, sketch.middle * fading, sketch.side * fading)
+        onset = np.where(over > 0.1, 0.0, onset)
+    levels = np.maximum(levels, FLOOR).astype(np.float32)
+
+    jumps = np.zeros(len(drawn), bool)
+    jumps[1:] = (np.abs(np.diff(source[::2])) > 6) & (onset[2::2] > 0.3)
+    phase = np.stack(
+        [
+            sinusoids.carry_phases(
+                sketch.frequency, np.angle(part), sample_rate=sample_rate, restart=jumps
+            )
+            for part in (sketch.middle, sketch.side)
+        ]
+    )
+    place = (middle % 1.0).astype(np.float32)
+    chroma = chroma_of(sketch).repeat(2, axis=0)
+    return _Timeline(
+        before, levels, brightness, onset, tonality, place, sketch, phase, chroma
+    )
+
+
+def _source_frames(book, gestures, beat, inside, *, count) -> np.ndarray:
+    """Where in the book each frame of a timeline is read, float [frames]."""
+    used = gestures[beat]
+    at = book.beat_start[used] + inside * book.beat_frames[used]
+    phrase = book.beat_phrase[used]
+    low, high = book.phrase_start[phrase], book.phrase_start[phrase + 1] - 2
+    return np.clip(at, low, high)
+
+
+class _Reader:
+    """Reads frames of a book between two bounds at fractional places."""
+
+    def __init__(self, book: Book, low: int, high: int):
+        high = min(high, int(book.phrase_start[-1]))
+        self.low, self.clip = low, book.clip(low, high)
+
+    def frames(self, source: np.ndarray):
+        """Levels [2, frames, bands], brightness, onset and tonality [frames]."""
+        at = source - self.low - 0.5
+        top = len(self.clip.brightness) - 1
+        below = np.clip(np.floor(at).astype(int), 0, top)
+        above = np.minimum(below + 1, top)
+        share = np.clip(at - below, 0, 1).astype(np.float32)
+        log = np.log(np.maximum(self.clip.levels, FLOOR))
+        levels = (
+            log[:, below] * (1 - share)[None, :, None]
+            + log[:, above] * share[None, :, None]
+        )
+        nearest = np.where(share < 0.5, below, above)
+        clip = self.clip
+        return (
+            np.exp(levels),
+            clip.brightness[nearest],
+            clip.onset[nearest],
+            clip.tonality[nearest],
+        )
+
+    def sketch(self, frames: np.ndarray) -> Sketch:
+        """Sketch frames, by their number in the book."""
+        sketch = self.clip.sketch
+        return sketch[np.clip(frames - self.low // 2, 0, len(sketch) - 1)]
+
+
+def _drawn_power(sketch: Sketch, bands: int, sample_rate: int) -> np.ndarray:
+    """Square of the level that a sketch gives each band, [2, frames, bands]."""
+    band = np.clip(
+        (sketch.frequency / (sample_rate / 2) * bands).astype(int), 0, bands - 1
+    )
+    power = np.zeros([2, len(sketch), bands])
+    row = np.broadcast_to(np.arange(len(sketch))[:, None], band.shape)
+    for channel, part in enumerate((sketch.middle, sketch.side)):
+        # A sinusoid has half its squared amplitude; a band has N times the power.
+        np.add.at(power[channel], (row, band), 0.5 * bands * np.abs(part) ** 2)
+    return power
+
+
+def _retune(sketch: Sketch, shift, chords, key: str, sample_rate: int) -> Sketch:
+    """Transpose each frame, and quieten what lies outside its chord and the key."""
+    frequency = sketch.frequency * (2.0 ** (shift / 12))[:, None].astype(np.float32)
+    pitch = np.rint(69 + 12 * np.log2(np.maximum(frequency, 20) / 440)).astype(int) % 12
+    scale = set(Key.parse(key).scale)
+    gain = np.zeros([len(chords), 12])
+    for row, chord in enumerate(chords):
+        tones = set(chord.pitch_classes)
+        for pc in range(12) if tones else ():
+            inside = pc in tones
+            gain[row, pc] = (
+                0 if inside else OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY
+            )
+    factor = 10 ** (np.take_along_axis(gain, pitch, axis=1) / 20)
+    # Above some 2 kHz partials are colour more than harmony.
+    factor = np.where(frequency < 2500, factor, 1.0)
+    factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
+    return Sketch(
+        frequency.astype(np.float32),
+        (sketch.middle * factor).astype(np.complex64),
+        (sketch.side * factor).astype(np.complex64),
+    )
+
+
+def _tilt(brightness: float, bands: int) -> np.ndarray:
+    """Decibels by which each band is raised."""
+    return 2 * (brightness - 0.5) * TILT * np.arange(bands) * 8 / bands
+
+
+def _tilt_sketch(
+    sketch: Sketch, brightness: float, sample_rate: int, bands: int
+) -> Sketch:
+    place = sketch.frequency / (sample_rate / 2) * 8 - 0.5
+    gain = 10 ** (2 * (brightness - 0.5) * TILT * np.maximum(place, 0) / 20)
+    return Sketch(
+        sketch.frequency,
+        (sketch.middle * gain).astype(np.complex64),
+        (sketch.side * gain).astype(np.complex64),
+    )
