@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hierarchy import cli
 
 if TYPE_CHECKING:
+    from structure.composing import SongRequest
     from structure.plan import SongPlan
 
 PICTURES = (".png", ".svg")
@@ -76,33 +77,25 @@ class Asked:
         given = (f.name for f in dataclasses.fields(self) if getattr(self, f.name))
         return ", ".join(f"--{name}" for name in given)
 
-    def compose(
-        self,
-        sequencer: Path | None,
-        *,
-        style: str | None,
-        title: str | None,
-        seed: int,
-        temperature: float | None = None,
-        variation: float | None = None,
-    ) -> SongPlan:
-        """A plan that has all that was asked.
+    def request(self, **more: Any) -> SongRequest:
+        """What is asked of the sequencer; what is None is left to it.
 
         Raises:
             RequestError: if something asked cannot be.
         """
-        from structure.composing import SongRequest, compose
-        from structure.sequencer import Sequencer
+        from structure.composing import SongRequest
 
-        asked = dataclasses.asdict(self) | {
-            "style": style,
-            "title": title,
-            "temperature": temperature,
-            "variation": variation,
-        }
-        request = SongRequest(**{k: v for k, v in asked.items() if v is not None})
-        weights = Sequencer.read(sequencer or cli.PRETRAINED / "sequencer")
-        return compose(weights, request, seed=seed)
+        asked = dataclasses.asdict(self) | more
+        return SongRequest(**{k: v for k, v in asked.items() if v is not None})
+
+
+def compose(request: SongRequest, sequencer: Path | None, *, seed: int) -> SongPlan:
+    """A plan that has all that is asked, by the sequencer in a folder or by ours."""
+    from structure.composing import compose
+    from structure.sequencer import Sequencer
+
+    folder = sequencer or cli.PRETRAINED / "sequencer"
+    return compose(Sequencer.read(folder), request, seed=seed)
 
 
 def described(plan: SongPlan) -> str:

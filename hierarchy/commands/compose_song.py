@@ -53,14 +53,10 @@ def compose_song(
     with cli.stages("Composing"):
         from structure.files import whole_file
 
-        plan = asking.Asked(form, key, tempo, minutes, meter).compose(
-            sequencer,
-            style=style,
-            title=title,
-            seed=cli.chosen_seed(seed),
-            temperature=temperature,
-            variation=variation,
+        request = asking.Asked(form, key, tempo, minutes, meter).request(
+            style=style, title=title, temperature=temperature, variation=variation
         )
+        plan = asking.compose(request, sequencer, seed=cli.chosen_seed(seed))
         with contextlib.ExitStack() as files:
             plan.write(files.enter_context(whole_file(out)))
             if picture:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hierarchy import cli
 from hierarchy.commands import asking
+
+if TYPE_CHECKING:
+    from structure.plan import SongPlan
 
 SOUND = (".wav", ".flac", ".ogg")
 
@@ -71,33 +75,28 @@ def render_song(
     plan_out = out.with_name(f"{out.stem}.plan.json")
 
     with cli.stages("Starting") as stage:
+        # What can be refused is refused before anything heavy is imported.
+        if plan:
+            song_plan = _changed(plan, title=title, style=style, seed=seed)
+        else:
+            request = asked.request(style=style, title=title, variation=variation)
+            seed = cli.chosen_seed(seed)
         cli.wake_jax()
+        from hierarchy.macro.choosing import natural_tempo
         from hierarchy.macro.rendering import render_song as render
         from hierarchy.material.audio import write_waveform
         from hierarchy.micro.grains import GrainModel
         from structure.files import whole_file
-        from structure.plan import SongPlan
 
         grain_model = GrainModel.read(model) if model else GrainModel.default()
-        if plan:
-            song_plan = SongPlan.read(plan)
-            changes = {"title": title, "style": style, "seed": seed}
-            changes = {k: v for k, v in changes.items() if v is not None}
-            song_plan = song_plan.model_copy(update=changes)
-        else:
+        if not plan:
             stage("Composing")
-            song_plan = asked.compose(
-                sequencer,
-                style=style,
-                title=title,
-                seed=cli.chosen_seed(seed),
-                variation=variation,
-            )
-        if song_plan.style is not None and song_plan.style not in grain_model.styles:
-            raise cli.RequestError(
-                f"style {song_plan.style!r}; the model in use has "
-                f"{', '.join(grain_model.styles)}"
-            )
+            style, book = grain_model.book(style)
+            if tempo is None:
+                # Music sounds best about as fast as it was played.
+                tempo = natural_tempo(book, seed)
+            request = dataclasses.replace(request, style=style, tempo=tempo)
+            song_plan = asking.compose(request, sequencer, seed=seed)
         song = render(
             song_plan,
             grain_model,
@@ -143,6 +142,14 @@ def render_song(
         as_json=as_json,
         text=f"{out}: {asking.described(song.plan)}\n{plan_out}: its plan",
     )
+
+
+def _changed(plan: Path, **changes: Any) -> SongPlan:
+    """The plan in a file, with what else was asked."""
+    from structure.plan import SongPlan
+
+    changes = {k: v for k, v in changes.items() if v is not None}
+    return SongPlan.read(plan).model_copy(update=changes)
 
 
 main = cli.command(render_song)
