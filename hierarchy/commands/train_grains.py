@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hierarchy import cli
 from hierarchy.commands import asking, training
 from hierarchy.configs import find_config
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def train_grains(
@@ -36,7 +40,7 @@ def train_grains(
     With `--from default` the model that comes with macrotime is adapted to your
     recordings: ten minutes on a laptop are enough to hear it. Stopped by Ctrl-C
     or by `--minutes`, the model is written as far as it came, and `--resume`
-    goes on.
+    goes on. In `previews` are moments that it never learned from, asked and heard.
 
     Examples:
 
@@ -44,7 +48,7 @@ def train_grains(
 
         train-grains work/corpus --config full --out work/grains
 
-        train-grains work/corpus --config full --out work/grains --resume
+        train-grains work/pop work/lofi --config full --out work/grains --resume
     """
     training.check_out(out, resume=resume)
     start_from = training.start(start_from, ours="grains")
@@ -62,9 +66,24 @@ def train_grains(
             minutes=minutes,
             steps=steps,
             seed=seed,
+            loading=stage("Making lessons"),
             progress=training.watched(stage),
+            report=cli.say,
+            preview=functools.partial(_keep_preview, out / "previews"),
         )
     training.finish(out, result, as_json=as_json)
+
+
+def _keep_preview(
+    folder: Path, name: str, asked: np.ndarray, heard: np.ndarray, sample_rate: int
+) -> None:
+    """Write a held-out moment as it was and as the model has it, to hear and to see."""
+    from hierarchy.export.pictures import draw_grain
+    from hierarchy.material.audio import write_waveform
+
+    write_waveform(folder / f"{name}-asked.wav", asked, sample_rate)
+    write_waveform(folder / f"{name}-heard.wav", heard, sample_rate)
+    draw_grain(folder / f"{name}.png", asked, heard, sample_rate, title=name)
 
 
 main = cli.command(train_grains)

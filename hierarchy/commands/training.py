@@ -79,11 +79,13 @@ def check_out(out: Path, *, resume: bool) -> None:
 
 def watched(stage: cli.Stages, *, every_seconds: float = 30.0) -> Callable:
     """What a training reports to: a bar with loss and speed, or lines in a log."""
-    show = stage("Training")
+    show = None
     spoken = -every_seconds
 
     def report(progress: Progress) -> None:
-        nonlocal spoken
+        nonlocal show, spoken
+        # Not before the first report: until then something else is going on.
+        show = show or stage("Training")
         show(progress.step, progress.steps)
         facts = []
         if progress.loss is not None:
