@@ -55,7 +55,7 @@ class SequencerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Past:
-    """Keys and values of the tokens so far, [layers, capacity, heads, head width].
+    """Keys and values of the tokens so far, [layers, heads, capacity, head width].
 
     The arrays are shared by the pasts of one song: stepping from an earlier
     past again overwrites what came after it, which is how a draft is taken back.
@@ -125,7 +125,7 @@ class Sequencer:
     def silence(self, capacity: int) -> Past:
         """The past before the first token, with room for `capacity` tokens."""
         config = self.config
-        shape = (config.layers, capacity, config.heads, config.width // config.heads)
+        shape = (config.layers, config.heads, capacity, config.width // config.heads)
         return Past(np.zeros(shape, np.float32), np.zeros(shape, np.float32), 0)
 
     def step(
@@ -143,30 +143,27 @@ class Sequencer:
             Logits float32 [tokens], -inf outside the kind that is due, and the past.
         """
         w, config, here = self.weights, self.config, past.length
-        if here >= past.keys.shape[1]:
+        if here >= past.keys.shape[2]:
             raise ValueError(f"a past with room for {here} tokens is full")
         x = w["tokens"][token] + w["features"][_OFFSETS + features].sum(axis=0)
         x = x + w["hints"][_APART + hints].ravel() @ w["hint.kernel"]
-        half = config.width // config.heads // 2
+        width, half = config.width, config.width // config.heads // 2
         angle = here * 1000.0 ** (-np.arange(half, dtype=np.float32) / half)
-        cos, sin = np.cos(angle), np.sin(angle)
-        split = (config.heads, 2 * half)
+        turn = np.exp(1j * angle).astype(np.complex64)
         for layer in range(config.layers):
             at = f"blocks.{layer}."
-            query, key, value = np.split(
-                _normed(x, w[at + "norm.scale"]) @ w[at + "attend.kernel"], 3
-            )
-            past.keys[layer, here] = _rotated(key.reshape(split), cos, sin)
-            past.values[layer, here] = value.reshape(split)
-            query = _rotated(query.reshape(split), cos, sin) / np.sqrt(2 * half)
-            scores = np.einsum("hd,khd->hk", query, past.keys[layer, : here + 1])
+            new = _normed(x, w[at + "norm.scale"]) @ w[at + "attend.kernel"]
+            new = new.reshape(3, config.heads, 2 * half)
+            past.keys[layer, :, here] = _rotated(new[1], turn)
+            past.values[layer, :, here] = new[2]
+            query = _rotated(new[0], turn) / np.sqrt(2 * half)
+            scores = past.keys[layer, :, : here + 1] @ query[:, :, None]
             weights = np.exp(scores - scores.max(axis=1, keepdims=True))
             weights /= weights.sum(axis=1, keepdims=True)
-            heard = np.einsum("hk,khd->hd", weights, past.values[layer, : here + 1])
-            x = x + heard.ravel() @ w[at + "join.kernel"]
-            gate, up = np.split(
-                _normed(x, w[at + "norm_after.scale"]) @ w[at + "widen.kernel"], 2
-            )
+            heard = weights.transpose(0, 2, 1) @ past.values[layer, :, : here + 1]
+            x = x + heard.reshape(width) @ w[at + "join.kernel"]
+            wide = _normed(x, w[at + "norm_after.scale"]) @ w[at + "widen.kernel"]
+            gate, up = wide[: config.hidden], wide[config.hidden :]
             x = x + (gate / (1 + np.exp(-gate)) * up) @ w[at + "narrow.kernel"]
         x = _normed(x, w["norm.scale"])
         logits = x @ w["out.kernel"] + w["out.bias"]
@@ -206,10 +203,11 @@ def _names(config: SequencerConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _normed(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    return x / np.sqrt(np.mean(x * x) + 1e-6) * scale
+    return x * (scale / np.sqrt(x @ x / len(x) + 1e-6))
 
 
-def _rotated(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
-    """Turn each pair of features of x [heads, width]."""
-    left, right = np.split(x, 2, axis=1)
-    return np.concatenate([left * cos - right * sin, right * cos + left * sin], axis=1)
+def _rotated(x: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Turn each pair of features of x [heads, width]; a pair is a complex number."""
+    half = x.shape[1] // 2
+    turned = (x[:, :half] + 1j * x[:, half:]) * turn
+    return np.concatenate([turned.real, turned.imag], axis=1)

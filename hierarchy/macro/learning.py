@@ -26,11 +26,12 @@ from hierarchy.training.configuration import read_config
 from hierarchy.training.fitting import FitConfig, FitResult, fit
 from hierarchy.training.watching import Progress
 from structure.annotations import AnnotatedSong, read_annotations, song_from_plan
+from structure.encoding import Encoded, encode
 from structure.errors import RequestError
 from structure.files import whole_file
 from structure.sequencer import SequencerConfig
 from structure.transformer import SequencerNetwork
-from structure.vocabulary import KINDS, Encoded, encode
+from structure.vocabulary import KINDS
 
 SHOWN = (
     frozenset(),
