@@ -212,10 +212,7 @@ def _sections(
 ) -> _Sections:
     loudest = max(float(power.max(initial=0)), 1e-10)
     level = np.log10(power / loudest + 1e-5)
-    features = segmentation.bar_features(chroma, level, downbeats, beats_per_bar)
-    alike = segmentation.likeness(features)
-    cuts = segmentation.find_boundaries(alike)
-    ideas = segmentation.name_ideas(alike, cuts)
+    cuts, ideas = segmentation.find_sections(chroma, level, downbeats, beats_per_bar)
 
     beats = [(downbeats[a], downbeats[b - 1] + beats_per_bar) for a, b in _pairs(cuts)]
     loudness = [10 * np.log10(power[a:b].sum(axis=1).mean() + 1e-10) for a, b in beats]

@@ -1,19 +1,33 @@
-"""Bars to sections: where one ends, which are the same idea, what to call them."""
+"""Bars to sections: where one ends, which are the same idea, what to call them.
+
+Bars are the vertices of a graph. A bar is tied to the bars that sound alike, by
+notes in order and by colour over some bars, and to its neighbours unless the music
+turns between them. The slowest ways in which a wave would spread over this graph
+place the bars in a space where sections are points (McFee and Ellis, "Analyzing
+song structure with spectral clustering", ISMIR 2014). Clusters there are ideas;
+dynamic programming then cuts the song, preferring lengths that music prefers.
+"""
 
 from __future__ import annotations
 
 import itertools
 
 import numpy as np
+import scipy.ndimage
 
 LONGEST = 32
 """Bars in the longest section that is looked for."""
 
+MOST_IDEAS = 8
+"""How many different ideas are looked for at most."""
 
-def bar_features(
+_PHRASE = 4  # Bars: most progressions have come round after four, or two, or one.
+
+
+def find_sections(
     chroma: np.ndarray, level: np.ndarray, downbeats: np.ndarray, beats_per_bar: int
-) -> np.ndarray:
-    """What each bar sounds like, in a form in which likeness is a dot product.
+) -> tuple[list[int], list[int]]:
+    """Cut a song into sections and say which are the same idea.
 
     Args:
         chroma: [beats, 12].
@@ -22,78 +36,204 @@ def bar_features(
         beats_per_bar: beats in a bar; the last bar may lack some.
 
     Returns:
-        [bars, features]: three views side by side (harmony beat by beat, timbre of
-        the bar, loudness of the bar), each centred on the song and of like weight.
+        the first bar of each section, and last the number of bars; and the number
+        of each section's idea, counted in order of appearance.
     """
-    bars = [np.arange(first, first + beats_per_bar) for first in downbeats]
-    last = len(chroma) - 1
-    index = np.minimum(np.stack(bars), last)
-    harmony = chroma / np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-6)
-    harmony = harmony[index].reshape(len(bars), -1)
+    bars = len(downbeats)
+    if bars < 2 * _PHRASE:
+        return [0, bars], [0]
+    notes, colour = _bar_features(chroma, level, downbeats, beats_per_bar)
+    turns = _turns(notes, colour)
+    graph = _graph(notes, colour, turns)
+    places, clusters = _cluster(graph)
+    cuts = _cut(places, clusters, turns)
+    ideas = [
+        int(np.bincount(clusters[a:b]).argmax()) for a, b in itertools.pairwise(cuts)
+    ]
+    order = {idea: number for number, idea in enumerate(dict.fromkeys(ideas))}
+    return cuts, [order[idea] for idea in ideas]
+
+
+def _bar_features(
+    chroma: np.ndarray, level: np.ndarray, downbeats: np.ndarray, beats_per_bar: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each bar sounds like, so that unlikeness is the squared distance.
+
+    Returns:
+        bar by bar: the notes beat by beat, timbre and loudness, [bars, features];
+        and over some bars: timbre, loudness and the mean of the notes.
+    """
+    bars = downbeats[:, None] + np.arange(beats_per_bar)[None]
+    index = np.minimum(bars, len(chroma) - 1)
+    unit = chroma / np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-6)
+    harmony = unit[index]
     timbre = level[index].mean(axis=1)
     loudness = timbre.mean(axis=1, keepdims=True)
-    return np.concatenate(
-        [
-            _view(harmony, weight=1.0),
-            _view(timbre - loudness, weight=1.0),
-            _view(loudness, weight=0.5),
-        ],
-        axis=1,
-    )
+    timbre = timbre - loudness
+    notes = [
+        _view(harmony.reshape(len(bars), -1), weight=1.0),
+        _view(timbre, weight=0.7),
+        _view(loudness, weight=0.5),
+    ]
+    colour = [
+        _view(_over_bars(timbre), weight=0.7),
+        _view(_over_bars(loudness), weight=0.5),
+        _view(_over_bars(harmony.mean(axis=1)), weight=0.5),
+    ]
+    return np.concatenate(notes, axis=1), np.concatenate(colour, axis=1)
+
+
+def _over_bars(values: np.ndarray) -> np.ndarray:
+    return scipy.ndimage.gaussian_filter1d(values, 1.5, axis=0)
 
 
 def _view(values: np.ndarray, *, weight: float) -> np.ndarray:
+    """Centre [bars, features] on the song; the mean square length becomes weight²."""
     centred = values - values.mean(axis=0)
     spread = np.sqrt(np.mean(np.sum(centred**2, axis=1)))
     return weight * centred / max(float(spread), 1e-9)
 
 
-def likeness(features: np.ndarray) -> np.ndarray:
-    """Self-similarity [bars, bars], 0 to 1, from [bars, features].
-
-    A Gaussian of the distance, as wide as the typical distance in this song.
-    """
+def _distances(features: np.ndarray) -> np.ndarray:
     square = np.sum(features**2, axis=1)
-    distance = np.maximum(0, square[:, None] + square[None] - 2 * features @ features.T)
-    typical = np.mean(distance)
-    return np.exp(-2 * distance / max(float(typical), 1e-9))
+    return np.maximum(0, square[:, None] + square[None] - 2 * features @ features.T)
 
 
-def find_boundaries(alike: np.ndarray) -> list[int]:
-    """Cut a song into sections that are each of one piece.
+def _turns(notes: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """How much the music turns at each bar line, [bars], 0 at the first, mean 1.
 
-    Dynamic programming over all ways to cut: a section is worth how alike its
-    bars are to those up to four bars away, times its length; each cut is worth the
-    novelty there; lengths that music seldom has cost something.
-
-    Args:
-        alike: self-similarity [bars, bars].
-
-    Returns:
-        indices of the first bar of each section, and last the number of bars.
-
-    Source: Marmoret, Cohen and Bimbot, "Barwise music structure analysis with
-    the correlation block-matching segmentation algorithm", TISMIR 6(1), 2023;
-    novelty after Foote, "Automatic audio segmentation using a measure of audio
-    novelty", ICME 2000.
+    Half is how far the colour of the four bars before and after differ (novelty,
+    after Foote, ICME 2000), half how little the four bars before come round again.
     """
-    bars = len(alike)
-    if bars < 4:
-        return [0, bars]
-    new = novelty(alike)
-    near = alike * (np.abs(np.subtract.outer(np.arange(bars), np.arange(bars))) <= 4)
-    near = near - np.diag(np.diag(near))
+    bars = len(notes)
+    both = np.concatenate([notes, colour], axis=1)
+    apart = _distances(notes)
+    turn, break_ = np.zeros(bars), np.zeros(bars)
+    for bar in range(1, bars):
+        before = both[max(0, bar - _PHRASE) : bar].mean(axis=0)
+        after = both[bar : bar + _PHRASE].mean(axis=0)
+        turn[bar] = np.sum((before - after) ** 2)
+        first = np.arange(max(0, bar - _PHRASE), min(bar, bars - _PHRASE))
+        if len(first):
+            break_[bar] = apart[first, first + _PHRASE].mean()
+    return 0.5 * turn / max(turn.mean(), 1e-9) + 0.5 * break_ / max(break_.mean(), 1e-9)
+
+
+def _graph(notes: np.ndarray, colour: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Ties between bars, [bars, bars]: to those alike, and to the next in time."""
+    bars = len(notes)
+    apart = _along_diagonals(_distances(notes)) + _distances(colour)
+    # The bar itself is the nearest of all.
+    ties = min(bars - 1, max(4, int(0.6 * (1 + np.ceil(2 * np.log2(bars)))) + 1))
+    nearest = np.argsort(apart, axis=1)[:, :ties]
+    near = np.zeros([bars, bars], bool)
+    np.put_along_axis(near, nearest, True, axis=1)
+    near &= near.T
+    np.fill_diagonal(near, False)
+    reach = np.sqrt(np.take_along_axis(apart, nearest[:, -1:], axis=1))
+    alike = near * np.exp(-apart / np.maximum(reach * reach.T, 1e-9))
+
+    following = np.exp(-turns[1:] / max(float(np.median(turns[1:])), 1e-9))
+    inner = np.arange(bars - 1)
+    in_time = np.zeros([bars, bars])
+    in_time[inner, inner + 1] = in_time[inner + 1, inner] = following
+    # As in McFee and Ellis, a random walk takes either kind of tie equally often.
+    far, close = alike.sum(axis=1), in_time.sum(axis=1)
+    share = close @ (far + close) / max(np.sum((far + close) ** 2), 1e-9)
+    return share * alike + (1 - share) * in_time
+
+
+def _along_diagonals(apart: np.ndarray, reach: int = 3) -> np.ndarray:
+    """Smooth along diagonals: what counts is whether the bars around are alike too."""
+    bars = len(apart)
+    padded = np.pad(apart, reach, mode="edge")
+    shifts = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (shifts / 1.5) ** 2)
+    total = np.zeros_like(apart)
+    for shift, weight in zip(shifts, weights / weights.sum(), strict=True):
+        start = reach + shift
+        total += weight * padded[start : start + bars, start : start + bars]
+    return total
+
+
+def _cluster(graph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the bars on the unit sphere [bars, ideas], and the cluster of each.
+
+    The number of ideas is the one that makes the clusters' modularity largest
+    (Newman and Girvan, Phys. Rev. E 69, 2004).
+    """
+    degree = graph.sum(axis=1)
+    scale = 1 / np.sqrt(np.maximum(degree, 1e-9))
+    laplacian = np.eye(len(graph)) - scale[:, None] * graph * scale[None]
+    _, modes = np.linalg.eigh(laplacian)
+    # Single stray bars are smoothed away.
+    modes = scipy.ndimage.median_filter(modes, size=(3, 1), mode="nearest")
+    best = (-np.inf, np.ones([len(graph), 1]), np.zeros(len(graph), int))
+    for ideas in range(2, min(MOST_IDEAS, len(graph) // _PHRASE) + 1):
+        places = modes[:, :ideas]
+        norm = np.linalg.norm(places, axis=1, keepdims=True)
+        places = places / np.maximum(norm, 1e-9)
+        clusters = _k_means(places, ideas)
+        member = np.eye(ideas)[clusters]
+        inside = np.diag(member.T @ graph @ member) / max(graph.sum(), 1e-9)
+        expected = (member.T @ degree / max(degree.sum(), 1e-9)) ** 2
+        modularity = float(np.sum(inside - expected))
+        if modularity > best[0]:
+            best = (modularity, places, clusters)
+    return best[1], best[2]
+
+
+def _k_means(points: np.ndarray, count: int) -> np.ndarray:
+    """The cluster of each point; the best of a few starts that lie far apart."""
+    best_error, best = np.inf, np.zeros(len(points), int)
+    for start in np.linspace(0, len(points) - 1, 6).astype(int):
+        chosen = [start]
+        away = np.sum((points - points[start]) ** 2, axis=1)
+        while len(chosen) < count:
+            chosen.append(int(np.argmax(away)))
+            away = np.minimum(away, np.sum((points - points[chosen[-1]]) ** 2, axis=1))
+        centres = points[chosen]
+        for _ in range(50):
+            apart = np.sum((points[:, None] - centres[None]) ** 2, axis=2)
+            clusters = np.argmin(apart, axis=1)
+            moved = np.stack(
+                [
+                    points[clusters == c].mean(axis=0) if c in clusters else centres[c]
+                    for c in range(count)
+                ]
+            )
+            if np.allclose(moved, centres):
+                break
+            centres = moved
+        error = float(apart[np.arange(len(points)), clusters].sum())
+        if error < best_error - 1e-9:
+            best_error, best = error, clusters
+    return best
+
+
+def _cut(places: np.ndarray, clusters: np.ndarray, turns: np.ndarray) -> list[int]:
+    """The best of all ways to cut a song, by dynamic programming.
+
+    A section is worth how near its bars lie to each other, a cut how much the
+    music turns there; lengths that music seldom has cost something.
+
+    Source: after Marmoret, Cohen and Bimbot, "Barwise music structure analysis
+    with the correlation block-matching segmentation algorithm", TISMIR 6(1), 2023.
+    """
+    bars = len(places)
+    same = 0.5 * places @ places.T + 0.5 * (clusters[:, None] == clusters[None])
     total = np.zeros([bars + 1, bars + 1])
-    total[1:, 1:] = near.cumsum(axis=0).cumsum(axis=1)
-    best = np.full(bars + 1, -np.inf)
-    best[0], came = 0.0, np.zeros(bars + 1, int)
+    total[1:, 1:] = same.cumsum(axis=0).cumsum(axis=1)
+    best, came = np.full(bars + 1, -np.inf), np.zeros(bars + 1, int)
+    best[0] = 0.0
     for end in range(1, bars + 1):
         for start in range(max(0, end - LONGEST), end):
-            length = end - start
             inside = total[end, end] - total[start, end] - total[end, start]
-            inside = (inside + total[start, start]) / min(8, 2 * max(1, length - 1))
-            value = best[start] + inside - _cost(length, start == 0 or end == bars)
-            value += 6.0 * new[start] if start else 0.0
+            value = best[start] + (inside + total[start, start]) / (end - start)
+            value -= 2.0 + 2.0 * _oddness(end - start) * (
+                0.5 if start == 0 or end == bars else 1.0
+            )
+            value += min(turns[start], 4.0)
             if value > best[end]:
                 best[end], came[end] = value, start
     cuts = [bars]
@@ -102,102 +242,12 @@ def find_boundaries(alike: np.ndarray) -> list[int]:
     return cuts[::-1]
 
 
-def _cost(length: int, at_an_end: bool) -> float:
-    """What it costs for a section to have this many bars."""
-    if length % 8 == 0:
-        cost = 0.0
-    elif length % 4 == 0:
-        cost = 0.5
-    elif length % 2 == 0:
-        cost = 1.0
-    else:
-        cost = 2.0
-    if at_an_end:
-        return 0.5 * cost + 1.5
-    return cost + 1.5 + (2.0 if length < 4 else 0.0)
-
-
-def novelty(alike: np.ndarray, reach: int = 8) -> np.ndarray:
-    """How much the bars before and after each bar line differ, [bars], 0 to 1.
-
-    A checkerboard with soft edges is moved along the diagonal (Foote 2000).
-    """
-    bars = len(alike)
-    new = np.zeros(bars)
-    for bar in range(1, bars):
-        size = min(reach, bar, bars - bar)
-        side = np.exp(-0.5 * (np.arange(size) / (0.5 * reach)) ** 2)
-        weight = np.outer(side, side)
-        after = alike[bar : bar + size, bar : bar + size]
-        before = alike[bar - size : bar, bar - size : bar][::-1, ::-1]
-        across = alike[bar - size : bar, bar : bar + size][::-1]
-        within = 0.5 * np.sum(weight * (after + before)) / weight.sum()
-        # Two bars at the edge of a song do not make a boundary.
-        trust = min(1.0, size / 4)
-        new[bar] = trust * max(0.0, within - np.sum(weight * across) / weight.sum())
-    return new
-
-
-def name_ideas(alike: np.ndarray, cuts: list[int]) -> list[int]:
-    """Say which sections are the same idea.
-
-    Two sections are as alike as their bars are, one by one, at the best offset;
-    the two most alike groups are joined until none are alike enough (average
-    linkage).
-
-    Args:
-        alike: self-similarity [bars, bars].
-        cuts: first bar of each section, and the number of bars.
-
-    Returns:
-        the number of each section's idea, counted in order of appearance.
-    """
-    sections = list(itertools.pairwise(cuts))
-    count = len(sections)
-    same = np.eye(count)
-    for a in range(count):
-        for b in range(a):
-            same[a, b] = same[b, a] = _match(alike, sections[a], sections[b])
-    groups = [[number] for number in range(count)]
-    while len(groups) > 1:
-        pairs = [
-            (np.mean(same[np.ix_(groups[a], groups[b])]), a, b)
-            for a in range(len(groups))
-            for b in range(a)
-        ]
-        closest, a, b = max(pairs)
-        if closest < _threshold(alike, cuts):
-            break
-        groups[b] += groups.pop(a)
-    groups.sort(key=min)
-    ideas = [0] * count
-    for number, group in enumerate(groups):
-        for section in group:
-            ideas[section] = number
-    return ideas
-
-
-def _match(alike: np.ndarray, one: tuple[int, int], other: tuple[int, int]) -> float:
-    """Likeness of two sections, bar against bar, the shorter inside the longer."""
-    (a, b), (c, d) = sorted((one, other), key=lambda section: section[1] - section[0])
-    best = 0.0
-    for shift in range(d - c - (b - a) + 1):
-        start = c + shift
-        diagonal = alike[np.arange(a, b), np.arange(start, start + b - a)]
-        best = max(best, float(diagonal.mean()))
-    # A short stretch fits into a long one too easily.
-    return best * ((b - a) / (d - c)) ** 0.25
-
-
-def _threshold(alike: np.ndarray, cuts: list[int]) -> float:
-    """How alike two sections of one idea are: as alike as neighbours within one."""
-    near = [
-        alike[bar, bar + 1]
-        for start, end in itertools.pairwise(cuts)
-        for bar in range(start, end - 1)
-    ]
-    inside = float(np.median(near)) if near else 0.5
-    return 0.5 * (inside + float(np.mean(alike)))
+def _oddness(length: int) -> float:
+    """How unusual it is for a section to have this many bars."""
+    for divisor, oddness in ((8, 0.0), (4, 0.3), (2, 0.7)):
+        if length % divisor == 0:
+            return oddness
+    return 1.2
 
 
 def name_functions(
