@@ -10,6 +10,7 @@ a gain.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -119,7 +120,7 @@ def perform(
                         seed=grain_seed,
                         peaks=peaks,
                         coarse=coarse,
-                    )  # fmt: skip
+                    )
                 )
             grain, lead_in, lead_out = requests[name], *_leads(begin, end, sample_rate)
             placements.append(
@@ -149,7 +150,10 @@ def _gain(section: Section, book: Book, reference: float) -> float:
 
 
 def _cuts(plan, section, sample_rate, *, first, ring) -> list[tuple[int, int]]:
-    """Samples from the section's downbeat at which each bar's grain begins and ends."""
+    """Samples from the section's downbeat at which each bar's grain begins and ends.
+
+    What rings on after the last bar of the song is a grain of its own.
+    """
     bar_samples = plan.beats_per_bar * plan.beat_seconds * sample_rate
     edges = [
         round(bar * bar_samples - EARLY * sample_rate)
@@ -158,8 +162,8 @@ def _cuts(plan, section, sample_rate, *, first, ring) -> list[tuple[int, int]]:
     if first:
         edges[0] = 0
     if ring:
-        edges[-1] = round(section.bars * bar_samples + RING * sample_rate)
-    return list(zip(edges[:-1], edges[1:], strict=True))
+        edges.append(round(section.bars * bar_samples + RING * sample_rate))
+    return list(itertools.pairwise(edges))
 
 
 def _leads(begin: int, end: int, sample_rate: int) -> tuple[int, int]:

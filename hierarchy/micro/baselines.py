@@ -12,6 +12,7 @@ from hierarchy.material.features import FLOOR
 from hierarchy.micro.lessons import Lesson
 
 ORDER = 32
+MOST = 1 << 19  # steps of each recording that are looked at
 
 
 def baseline_bits(
@@ -51,7 +52,7 @@ def _mean(pairs):
 def _audible(lesson: Lesson, band: int) -> np.ndarray:
     steps = lesson.shape.shape[1] // lesson.frames.shape[1]
     heard = (lesson.levels[:, 2:-2, band] > 2 * FLOOR).repeat(steps, axis=1)
-    return lesson.shape[..., band][heard].astype(np.float64)
+    return lesson.shape[:, :MOST, band][heard[:, :MOST]].astype(np.float64)
 
 
 def _histogram_bits(fit: np.ndarray, test: np.ndarray) -> float:

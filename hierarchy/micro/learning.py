@@ -24,7 +24,7 @@ from hierarchy.micro.lessons import Lesson, Window, lesson
 from hierarchy.micro.objective import training_loss, validation_loss
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.batches import WindowBatches
-from hierarchy.training.checkpoint import load_weights, write_model
+from hierarchy.training.checkpoint import load_weights
 from hierarchy.training.checkpoint import read_config as read_model_config
 from hierarchy.training.configuration import read_config
 from hierarchy.training.fitting import FitConfig, FitResult, Progress, fit
