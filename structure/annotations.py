@@ -29,7 +29,7 @@ class AnnotatedSection:
         label: its function.
         letter: its idea, primes kept; None where the source has none.
         bars: its length; None where unknown.
-        start: seconds from the start of the song; None where unknown.
+        end: seconds from the start of the song; None where unknown.
         energy: 0 to 1; None where unknown.
         chords: one tuple of Harte chords a bar; None where unknown.
         tonics: the tonic of each bar, pitch classes; None without chords.
@@ -38,7 +38,7 @@ class AnnotatedSection:
     label: str
     letter: str | None = None
     bars: int | None = None
-    start: float | None = None
+    end: float | None = None
     energy: float | None = None
     chords: tuple[tuple[str, ...], ...] | None = None
     tonics: tuple[int, ...] | None = None
@@ -193,7 +193,7 @@ def _section(raw: object, tonic: str | None) -> AnnotatedSection:
         letter=raw.get("letter"),
         # A section shorter than its first downbeat has no bars worth learning.
         bars=bars or None,
-        start=raw.get("start_s"),
+        end=raw.get("end_s"),
         energy=raw.get("energy"),
         chords=chords or None,
         tonics=tuple(tonics) if tonics else None,
@@ -218,12 +218,12 @@ def song_from_plan(
                 label=section.label,
                 letter=section.letter,
                 bars=section.bars,
-                start=start,
+                end=end,
                 energy=section.energy,
                 chords=section.chords,
                 tonics=(key.tonic,) * section.bars,
             )
-            for section, start in zip(plan.sections, plan.starts(), strict=False)
+            for section, end in zip(plan.sections, plan.starts()[1:], strict=True)
         ),
     )
 

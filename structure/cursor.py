@@ -69,7 +69,9 @@ class Cursor:
         self.kind = "meter"
         self.at = 0  # the section whose chords are being read
         self.recent: list[int] = []  # ideas, the latest first
-        self.elapsed: list[float | None] = [0.0]  # seconds before each section
+        # Seconds before each section, from bars and the tempo's bucket; who
+        # knows better (an annotation has times) may say so before a label.
+        self.elapsed: list[float | None] = [0.0]
         self.stream: list[int] = []  # chord tokens so far
         self._after: dict[tuple[int, ...], int] = {}  # context to what followed
 
@@ -94,14 +96,8 @@ class Cursor:
 
     # Reading ---------------------------------------------------------------
 
-    def push(self, token: int, *, start: float | None = None) -> None:
-        """Read the next token, which must be of the kind that is due.
-
-        Args:
-            token: its number.
-            start: with a label, the second at which the section starts, where
-                it is known better than from bars and tempo.
-        """
+    def push(self, token: int) -> None:
+        """Read the next token, which must be of the kind that is due."""
         kind, name = TOKENS[token]
         if kind != self.kind or self.done:
             raise ValueError(f"token {kind} {name} where a {self.kind} is due")
@@ -111,8 +107,6 @@ class Cursor:
         elif token == END:
             self.kind = "chord"
         elif kind == "label":
-            if start is not None:
-                self.elapsed[len(self.sections)] = start
             self.sections.append(ReadSection(name))
             self.kind = "letter"
         elif kind == "letter":

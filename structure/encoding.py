@@ -63,8 +63,16 @@ def source_token(song: AnnotatedSong) -> int:
 
 
 def song_tokens(song: AnnotatedSong) -> list[tuple[int, float | None]]:
-    """All tokens of a song, labels together with their second; silence is dropped."""
+    """All tokens of a song; silence is dropped.
+
+    Labels and the END come with the second at which the section before them
+    ends, if the source tells that of all sections. Were it known for some
+    only, knowing it would give away what comes next.
+    """
     sections = [s for s in song.sections if s.label != "silence"]
+    ends: list[float | None] = [0.0, *[section.end for section in sections]]
+    if None in ends:
+        ends = [None] * len(ends)
     tokens: list[tuple[int, float | None]] = [
         (source_token(song), None),
         (NUMBER["meter", song.meter or UNKNOWN], None),
@@ -75,8 +83,8 @@ def song_tokens(song: AnnotatedSong) -> list[tuple[int, float | None]]:
     for token, _ in tokens[1:]:
         reader.push(token)
     ideas: dict[str, int] = {}
-    for section in sections:
-        part = [(NUMBER["label", section.label], section.start)]
+    for section, end in zip(sections, ends, strict=False):
+        part = [(NUMBER["label", section.label], end)]
         reader.push(part[0][0])
         # A variation (A') is a return of its idea: primes are dropped.
         letter = section.letter.rstrip("'") if section.letter else None
@@ -89,7 +97,7 @@ def song_tokens(song: AnnotatedSong) -> list[tuple[int, float | None]]:
         for token, _ in part[1:]:
             reader.push(token)
         tokens += part
-    tokens.append((END, None))
+    tokens.append((END, ends[-1]))
     if all(s.chords and s.bars <= MOST_BARS for s in sections):
         for section in sections:
             for bar, tonic in zip(section.chords, section.tonics, strict=True):
@@ -111,15 +119,13 @@ def encode(song: AnnotatedSong, *, forget: frozenset[str] = frozenset()) -> Enco
     cursor = Cursor(tokens[0][0])
     rows = []
     previous = tokens[0][0]
-    for token, start in tokens[1:]:
+    for token, elapsed in tokens[1:]:
         kind = cursor.kind
         if kind in forget and kind in ("meter", "tempo", "mode", "letter"):
             token = UNKNOWN_OF[kind]
+        if elapsed is not None:
+            cursor.elapsed[len(cursor.sections)] = elapsed
         features, hints = cursor.tell()
-        if start is not None:
-            # The bar line where the last section ended is where this one starts.
-            cursor.elapsed[len(cursor.sections)] = start
-            features, hints = cursor.tell()
         if kind == "letter" and token != UNKNOWN_OF[kind]:
             # Letters counted while some were too many to name are not to be trusted.
             token = token if cursor.allowed()[token] else UNKNOWN_OF[kind]

@@ -160,6 +160,19 @@ def test_no_outcome_is_unknown_and_every_kind_has_some():
         assert name not in ("?", "PAD") or not OUTCOMES[:, token].any()
 
 
+def test_the_end_of_a_song_is_not_given_away_by_what_is_unknown(tmp_path):
+    ends = [{"label": "verse", "start_s": 0.0, "end_s": 20.0}]
+    ends += [{"label": "chorus", "start_s": 20.0, "end_s": 44.0}]
+    place = list(FEATURES).index("place")
+    for timed in (True, False):
+        rows = [{k: v for k, v in row.items() if timed or k != "end_s"} for row in ends]
+        (song,) = read_annotations([annotated(tmp_path, sections=rows)])
+        encoded = encode(song)
+        labels = encoded.features[encoded.kinds == KINDS.index("label"), place]
+        # Twelve-second buckets after 0, 20 and 44 seconds; 32 is unknown.
+        assert list(labels - 33) == ([0, 1, 3] if timed else [0, 32, 32])
+
+
 def annotated(tmp_path, **changes):
     song = {
         "id": "x:1",
