@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from hierarchy.material.corpus import Corpus
 from hierarchy.training.checkpoint import load_weights, write_model
 from hierarchy.training.configuration import read_config
 from hierarchy.training.fitting import FitConfig, FitResult, fit
@@ -29,7 +30,7 @@ from structure.annotations import AnnotatedSong, read_annotations, song_from_pla
 from structure.encoding import Encoded, encode
 from structure.errors import RequestError
 from structure.files import whole_file
-from structure.sequencer import SequencerConfig
+from structure.sequencer import Sequencer, SequencerConfig
 from structure.transformer import SequencerNetwork
 from structure.vocabulary import KINDS
 
@@ -299,19 +300,13 @@ def validation_batches(
 
 
 def _corpus_songs(folder: str | Path) -> list[AnnotatedSong]:
-    from hierarchy.material.corpus import Corpus
-
     return [
-        song_from_plan(
-            song.heard().plan(title=song.id, style=None), id=song.id, split=song.split
-        )
+        song_from_plan(song.plan(), id=song.id, split=song.split)
         for song in Corpus.read(folder).songs
     ]
 
 
 def _config_of(folder: str | Path) -> SequencerConfig:
-    from structure.sequencer import Sequencer
-
     return Sequencer.read(folder).config
 
 
