@@ -178,17 +178,19 @@ def _is_steady(onsets: Onsets, tempo: float) -> bool:
     """
     time = np.arange(len(onsets.all)) / FRAMES_PER_SECOND
     stretches = np.arange(0, len(time), round(8 * FRAMES_PER_SECOND))
-    off = []
+    strongest, off = 0.2 * float(onsets.all.sum()), np.inf
     for division in (2, 4):
         turning = 2 * np.pi * division * tempo / 60
         parts = np.add.reduceat(onsets.all * np.exp(1j * turning * time), stretches)
-        if np.abs(parts).sum() < 0.2 * onsets.all.sum():
+        strength = np.abs(parts)
+        if strength.sum() < strongest:
             continue
+        strongest = float(strength.sum())
         turn = np.abs(np.angle(parts * np.conj(parts.sum())))
         order = np.argsort(turn)
-        share = np.cumsum(np.abs(parts)[order])
-        off.append(turn[order][np.searchsorted(share, 0.5 * share[-1])] / turning)
-    return bool(off) and max(off) < _STEADY
+        share = np.cumsum(strength[order])
+        off = turn[order][np.searchsorted(share, 0.5 * share[-1])] / turning
+    return bool(off < _STEADY)
 
 
 def _on_the_beat(onsets: Onsets, period: float, phase: float) -> float:
@@ -250,7 +252,7 @@ def find_downbeats(
             int(np.argmax(sums)),
         )
     repeats = {n: _repeats(level, weight, n) for n in (3, 4)}
-    three = best[3][0] > 1.2 * best[4][0] and repeats[3] > repeats[4]
+    three = best[3][0] > 1.2 * best[4][0] and repeats[3] > repeats[4] + 0.2
     beats_per_bar = 3 if three else 4
     return beats_per_bar, best[beats_per_bar][1]
 
@@ -263,9 +265,8 @@ def _repeats(level: np.ndarray, weight: np.ndarray, lag: int) -> float:
         if len(level) > lag * bars + 4:
             a, b = centred[: -lag * bars], centred[lag * bars :]
             total += float(np.sum(a * b) / max(np.sum(centred**2), 1e-9))
-            total += float(
-                np.corrcoef(weight[: -lag * bars], weight[lag * bars :])[0, 1]
-            )
+            later, sooner = weight[lag * bars :], weight[: -lag * bars]
+            total += float(np.mean(_standard(later) * _standard(sooner)))
     return total
 
 

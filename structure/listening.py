@@ -71,7 +71,7 @@ class Heard:
         sections = []
         for number, label in enumerate(self.labels):
             early, late = self.boundaries[number : number + 2]
-            first, last = np.searchsorted(starts, [early - 1e-3, late - 1e-3])
+            first, last = np.searchsorted(starts, [early - 1e-6, late - 1e-6])
             bars = [
                 _bar_chords(self.chords[beat : beat + beats_per_bar], beats_per_bar)
                 for beat in self.downbeats[first:last]
@@ -156,7 +156,8 @@ def listen(
     tell(2, _STEPS)
 
     edges = np.append(beats.times, spectra.seconds)
-    played = tonality.notes(over_beats(spectra.pitch, spectra.pitch_times, edges))
+    pitch = over_beats(spectra.pitch, spectra.pitch_times, edges)
+    played = tonality.notes(pitch)
     chroma, bass = tonality.fold_octaves(played), tonality.bass_chroma(played)
     changes = tonality.harmonic_changes(chroma)
     beats_per_bar, first = pulse.find_downbeats(spectra, onsets, beats, changes)
@@ -165,7 +166,7 @@ def listen(
     place = (np.arange(len(beats.times)) - first) % beats_per_bar
     likely = np.where(place == 0, 0.4, np.where(place * 2 == beats_per_bar, 0.2, 0.08))
     chords = tonality.find_chords(chroma, bass, likely_changes=likely)
-    key = tonality.find_key(chroma, chords)
+    key = tonality.find_key(pitch)
     chords = [str(tonality.Chord.parse(name).spelled_in(key)) for name in chords]
     tell(4, _STEPS)
 

@@ -102,28 +102,23 @@ def bass_chroma(played: np.ndarray) -> np.ndarray:
     return fold_octaves(low)
 
 
-def find_key(chroma: np.ndarray, chords: list[str]) -> Key:
-    """The key that fits the notes of a song, and the chords it rests on, best.
+def find_key(pitch: np.ndarray) -> Key:
+    """The key that fits the sound of a song best.
 
     Args:
-        chroma: [beats, 12].
-        chords: one name a beat.
+        pitch: [beats, PITCHES] amplitude near each semitone. Amplitudes as they
+            are, overtones and all, tell keys better than notes do: loud and
+            long notes are those that a key rests on.
     """
-    heard = chroma.mean(axis=0) + 1e-9
-    heard = (heard - heard.mean()) / max(float(heard.std()), 1e-9)
-    roots = np.zeros([12, 2])
-    for name in chords:
-        chord = Chord.parse(name)
-        if chord.root is not None:
-            roots[chord.root, int(chord.quality == "min")] += 1 / len(chords)
-    if roots.sum() == 0 and not chroma.any():
+    heard = fold_octaves(pitch).mean(axis=0)
+    if not heard.any():
         return Key(0, "maj")
+    heard = (heard - heard.mean()) / max(float(heard.std()), 1e-12)
     scores = {}
     for mode, profile in (("maj", _MAJOR), ("min", _MINOR)):
         profile = (np.array(profile) - np.mean(profile)) / np.std(profile)
         for tonic in range(12):
             fit = float(np.mean(np.roll(profile, tonic) * heard))
-            fit += 1.0 * roots[tonic, int(mode == "min")]
             scores[Key(tonic, mode)] = fit
     return max(scores, key=scores.get)
 
