@@ -45,7 +45,7 @@ class LessonConfig:
     thinned: share of the others whose sketch is thinned to a random few sinusoids.
     """
 
-    frames: int = 32
+    frames: int = 48
     batch_size: int = 8
     side: float = 0.3
     without_sketch: float = 0.15

@@ -34,7 +34,7 @@ class WaveNetConfig:
     residual: int = 48
     gate: int = 48
     skip: int = 64
-    head: int = 96
+    head: int = 128
     context: int = 64  # width of the conditioning network
     style: int = 8  # width of a style's embedding
     styles: tuple[str, ...] = ("own",)
