@@ -111,7 +111,7 @@ def parse_form(text: str) -> Form:
     >>> [section.label for section in parse_form("AABA")]
     ['verse', 'verse', 'bridge', 'verse']
     """
-    name = "-".join(text.lower().split()).replace("_", "-")
+    name = _name(text)
     if name == "free":
         return "free"
     if name in NAMED_FORMS:
@@ -143,7 +143,7 @@ def longer_forms(name: str, *, most: int = 20) -> tuple[tuple[FormSection, ...],
 
     A ten-minute song in verse-chorus form has more verses, not endless ones.
     """
-    name = "-".join(name.lower().split()).replace("_", "-")
+    name = _name(name)
     if name == "through-composed":
         return tuple(
             parse_form("intro " + " ".join(f"verse:{x}" for x in letters) + " outro")
@@ -156,6 +156,12 @@ def longer_forms(name: str, *, most: int = 20) -> tuple[tuple[FormSection, ...],
         parse_form(" ".join([before, *[cycle] * times, after]))
         for times in range(least, least + most)
     )
+
+
+def _name(text: str) -> str:
+    """How a name is spelled; "verse chorus" with a space is a row of two sections."""
+    name = text.strip().lower().replace("_", "-")
+    return name.replace(" ", "-") if name == "through composed" else name
 
 
 def _tokens(text: str) -> list[tuple[str, str | None, int | None]]:

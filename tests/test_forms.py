@@ -87,3 +87,9 @@ def test_through_composed_songs_never_return():
 def test_what_is_no_form_is_refused_with_the_reason(text, reason):
     with pytest.raises(RequestError, match=reason):
         parse_form(text)
+
+
+def test_two_functions_in_words_are_no_name():
+    assert spelled("verse chorus") == "verse:A chorus:B"
+    assert len(parse_form("verse-chorus")) == 6
+    assert parse_form("through composed") == parse_form("Through-Composed")
