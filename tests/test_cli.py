@@ -123,6 +123,56 @@ def test_a_plan_comes_with_its_picture(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def renders_at_once(small_song, monkeypatch):
+    """render-song with a model that needs no sampling: the small song itself."""
+    from hierarchy.macro.rendering import Song
+    from hierarchy.micro.grains import GrainModel
+
+    def render(plan, model, *, progress, **dials):
+        progress(1, 1)
+        return Song(
+            small_song.waveform, small_song.sample_rate, plan, tuple(plan.starts())
+        )
+
+    monkeypatch.setattr("hierarchy.macro.rendering.render_song", render)
+    monkeypatch.setattr(GrainModel, "default", classmethod(lambda cls: None))
+
+
+def test_a_song_comes_with_its_plan_and_picture(renders_at_once, plan_file, tmp_path):
+    from hierarchy.material.audio import inspect_audio, read_tags
+    from structure.plan import SongPlan
+
+    out, picture = tmp_path / "songs" / "rain.flac", tmp_path / "rain.svg"
+    result = run(
+        *("render-song", "--plan", plan_file, "--out", out, "--picture", picture),
+        *("--title", "Rain", "--seed", 9, "--json"),
+    )
+    assert result.exit_code == cli.DONE, result.stderr
+    assert inspect_audio(out).seconds == pytest.approx(32)
+    assert read_tags(out)["title"] == "Rain"
+    plan = SongPlan.read(out.with_name("rain.plan.json"))
+    assert (plan.title, plan.seed) == ("Rain", 9)
+    assert picture.read_text().startswith("<?xml")
+    answer = json.loads(result.stdout)
+    assert answer["song"] == str(out) and answer["seconds"] == pytest.approx(32)
+    assert [s["start"] for s in answer["sections"]] == [0, 8, 16, 24]
+
+
+def test_a_song_appears_whole_or_not_at_all(
+    renders_at_once, plan_file, tmp_path, monkeypatch
+):
+    def no_ink(*_):
+        raise OSError("no space left on the device")
+
+    monkeypatch.setattr("hierarchy.export.pictures.draw_song", no_ink)
+    out = tmp_path / "song.wav"
+    arguments = ("--plan", plan_file, "--out", out, "--picture", tmp_path / "song.png")
+    result = run("render-song", *arguments)
+    assert result.exit_code == cli.FAULT
+    assert sorted(tmp_path.iterdir()) == [plan_file]
+
+
 def failing_command(error):
     def break_down():
         """Fail."""
@@ -184,8 +234,8 @@ def test_a_preset_is_found_by_name_and_a_file_by_path(tmp_path):
 def test_every_preset_opens_with_its_command():
     assert preset_names()
     for name in preset_names():
-        first, *_ = find_config(name).read_text().splitlines()
-        assert re.match(r"# .*train-(grains|sequencer)", first), name
+        opening, _, _ = find_config(name).read_text().partition("[")
+        assert re.search(r"^# +train-(grains|sequencer) ", opening, re.MULTILINE), name
 
 
 def test_a_training_is_not_overwritten_by_accident(tmp_path):

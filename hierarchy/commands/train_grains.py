@@ -25,9 +25,7 @@ def train_grains(
         ),
     ],
     out: training.Out,
-    config: Annotated[
-        str, typer.Option(help="small, default or full; or a TOML file.")
-    ] = "small",
+    config: Annotated[str, typer.Option(help="A preset or a TOML file.")] = "default",
     start_from: training.From = None,
     resume: training.Resume = False,
     minutes: training.Minutes = None,
@@ -46,9 +44,9 @@ def train_grains(
 
         train-grains work/corpus --from default --minutes 10 --out work/grains
 
-        train-grains work/corpus --config full --out work/grains
+        train-grains work/corpus --out work/grains
 
-        train-grains work/pop work/lofi --config full --out work/grains --resume
+        train-grains work/pop work/lofi --out work/grains --resume
     """
     training.check_out(out, resume=resume)
     start_from = training.start(start_from, ours="grains")
