@@ -453,7 +453,7 @@ def start(out: Path, process: int, port: int | str, devices: int) -> subprocess.
 
 def finish(processes: list[subprocess.Popen]) -> dict:
     try:
-        ends = [process.communicate(timeout=120) for process in processes]
+        ends = [process.communicate(timeout=400) for process in processes]
     finally:
         for process in processes:
             process.kill()
