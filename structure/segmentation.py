@@ -244,6 +244,8 @@ def _cut(places: np.ndarray, clusters: np.ndarray, turns: np.ndarray) -> list[in
 
 def _oddness(length: int) -> float:
     """How unusual it is for a section to have this many bars."""
+    if length < _PHRASE:
+        return 2.0
     for divisor, oddness in ((8, 0.0), (4, 0.3), (2, 0.7)):
         if length % divisor == 0:
             return oddness
