@@ -32,10 +32,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     draft = Path(name)
     try:
+        yield draft
         # mkstemp makes files private; a finished song is as readable as any other file.
         draft.chmod(0o666 & ~_umask())
-        yield draft
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -47,15 +47,18 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        draft.chmod(0o777 & ~_umask())
         yield draft
+        draft.chmod(0o777 & ~_umask())
+        for inside in draft.rglob("*"):
+            # Some writers make their files private too.
+            inside.chmod((0o777 if inside.is_dir() else 0o666) & ~_umask())
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-            os.replace(path, old / "old")
-            os.replace(draft, path)
+            path.replace(old / "old")
+            draft.replace(path)
             shutil.rmtree(old, ignore_errors=True)
         else:
-            os.replace(draft, path)
+            draft.replace(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -25,12 +25,18 @@ def train_grains(
         ),
     ],
     out: training.Out,
-    config: Annotated[str, typer.Option(help="A preset or a TOML file.")] = "default",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help='A preset or a TOML file.  \n*Default: "default"; "adapt" with --from.*'
+        ),
+    ] = None,
     start_from: training.From = None,
     resume: training.Resume = False,
     minutes: training.Minutes = None,
     steps: training.Steps = None,
     seed: training.Seed = 0,
+    hosts: training.Hosts = None,
     as_json: asking.Json = False,
 ) -> None:
     """Train the model that makes the sound.
@@ -50,8 +56,9 @@ def train_grains(
     """
     training.check_out(out, resume=resume)
     start_from = training.start(start_from, ours="grains")
-    config = find_config(config)
+    config = find_config(config or ("adapt" if start_from else "default"))
     with cli.stages("Starting") as stage:
+        training.join_hosts(hosts)
         cli.wake_jax()
         from hierarchy.micro.learning import train_grains as train
 

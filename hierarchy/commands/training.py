@@ -38,6 +38,45 @@ Steps = Annotated[
     int | None, typer.Option(min=1, help="How many steps. *Default: as --config says.*")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Another seed, other weights.")]
+Hosts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS:PORT,NUMBER,COUNT",
+        help="Train on several machines: the address of the first, which of them this "
+        "is, from 0, and how many they are. Start the same command on each, with --out "
+        "in a folder that all can see.",
+    ),
+]
+
+
+def join_hosts(hosts: str | None) -> None:
+    """Meet the other processes of a training on several machines.
+
+    Has to come before JAX is used.
+
+    Args:
+        hosts: what came with --hosts; None trains alone.
+
+    Raises:
+        RequestError: if it is not an address and two numbers that fit.
+    """
+    if hosts is None:
+        return
+    address, *numbers = hosts.split(",")
+    try:
+        process, count = map(int, numbers)
+    except ValueError:
+        process, count = 0, 0
+    if not address.rpartition(":")[2].isdigit() or not 0 <= process < count:
+        raise cli.RequestError(
+            f"--hosts {hosts}: expected ADDRESS:PORT,NUMBER,COUNT such as "
+            "10.0.0.1:9911,0,2, with NUMBER from 0 to COUNT - 1"
+        )
+    import jax
+
+    # Between CPUs JAX needs to be told how to talk.
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(address, count, process)
 
 
 def start(name: str | None, *, ours: str) -> Path | None:
