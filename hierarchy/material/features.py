@@ -60,7 +60,7 @@ class Features:
 
     def write(self, path: str | Path) -> None:
         """Write as .npz, compactly: float16 but for frequencies."""
-        with whole_file(path) as draft, open(draft, "wb") as file:
+        with whole_file(path) as draft, draft.open("wb") as file:
             np.savez(
                 file,
                 levels=np.log(np.maximum(self.levels, FLOOR)).astype(np.float16),
@@ -210,7 +210,8 @@ def _tonality(pair, sketch, frames):
     power = np.square(pair).reshape(2, frames, HOP).mean(axis=-1).sum(axis=0)
     drawn = 0.5 * (np.abs(sketch.middle) ** 2 + np.abs(sketch.side) ** 2).sum(axis=1)
     drawn = drawn.repeat(2)[:frames]
-    smooth = np.convolve(power, [0.25, 0.5, 0.25], "same")
+    # Not "same", which answers two frames with three.
+    smooth = np.convolve(np.pad(power, 1), [0.25, 0.5, 0.25], "valid")
     return np.sqrt(np.clip(drawn / (smooth + FLOOR**2), 0, 1)).astype(np.float32)
 
 

@@ -166,10 +166,9 @@ def make_book(
     """
     phrases, songs = [], []
     for name, features, heard in recordings:
-        if len(heard.beat_times) < 4:
+        chosen = _choose_phrases(heard, seconds / len(recordings))
+        if not chosen:
             continue
-        budget = seconds / len(recordings)
-        chosen = _choose_phrases(heard, budget)
         phrases += [(len(songs), features, heard, beats) for beats in chosen]
         songs.append((name, heard))
     if not phrases:
