@@ -1,0 +1,313 @@
+"""How truly grains answer: what was asked against what is heard.
+
+    python benchmarks/fidelity.py work/corpus [more ...] --model DIR --count 20
+
+Grains of 3 seconds of held-out songs, asked for at several degrees of freedom and
+compared with the recording by librosa and mir_eval; then bars as songs are rendered,
+gestures of the book in random keys and at random tempi, compared with their requests.
+A corpus folder is named as its style. Medians by style; bits per sample beside, from
+the model's own file.
+
+Columns: chroma: cosine of constant-Q chroma; loud: correlation of the level in dB;
+loud_db: how far it is off, dB; onsets: F within 30 ms; bright: correlation of the
+spectral centroid in octaves; lsd: log-spectral distance, dB; mel: the same over 64 mel
+bands; noise: dB by which the valleys between partials are filled; chords: share of bars
+heard as the asked triad.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import judges
+import librosa
+import mir_eval
+import numpy as np
+import scipy.ndimage
+import soundfile
+
+import hierarchy.devices
+import hierarchy.micro.grains
+from hierarchy.macro.choosing import choose_gestures
+from hierarchy.macro.performing import perform
+from hierarchy.material.corpus import Corpus
+from hierarchy.material.features import HOP as FRAME
+from hierarchy.micro.grains import (
+    CONTEXT,
+    WARM_UP,
+    Grain,
+    GrainModel,
+    make_grains,
+    request_like,
+)
+from structure.plan import Section, SongPlan
+
+SECONDS = 3.0
+QUIETEST = -60.0  # dB below the loudest; what lies lower counts as equally silent
+COLUMNS = (
+    "chroma", "loud", "loud_db", "onsets", "bright", "lsd", "mel", "noise", "chords",
+)  # fmt: skip
+FREEDOMS = {"0": 1.0, "0.5": 0.5, "1": 0.0}  # share of the sinusoids that is given
+
+
+def compare(real: np.ndarray, made: np.ndarray, rate: int) -> dict[str, float]:
+    """A recording and the grain that was asked to be like it, [2, samples] both."""
+    one, two = (part.mean(axis=0).astype(np.float32) for part in (real, made))
+    chroma = [librosa.feature.chroma_cqt(y=part, sr=rate) for part in (one, two)]
+    spectra = [np.abs(librosa.stft(part, n_fft=2048, hop_length=512)) for part in (one, two)]  # fmt: skip
+    top = max(spectra[0].max(), 1e-6)
+    logs = [_decibels(part / top) for part in spectra]
+    basis = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=64)
+    mels = [_decibels(np.sqrt(basis @ (s / top) ** 2)) for s in spectra]
+    centroids = [_centroid(part, rate) for part in spectra]
+    loud = spectra[0].sum(axis=0) > 0.02 * spectra[0].sum(axis=0).max()
+    gaps = [_gaps(part[:, loud], rate) for part in logs]
+    return {
+        "chroma": _cosine(*chroma),
+        **_compare_levels(*(_levels(part) for part in (one, two))),
+        "onsets": mir_eval.onset.f_measure(
+            _onsets(one, rate), _onsets(two, rate), window=0.03
+        )[0],
+        "bright": _correlation(centroids[0][loud], centroids[1][loud]),
+        "lsd": float(np.median(np.sqrt(np.mean((logs[0] - logs[1]) ** 2, axis=0)))),
+        "mel": float(np.median(np.sqrt(np.mean((mels[0] - mels[1]) ** 2, axis=0)))),
+        "noise": gaps[0] - gaps[1],
+    }
+
+
+def compare_with_request(grain: Grain, chord: str) -> dict[str, float]:
+    """A grain and its request's own arrays; `chord` is what the plan asks for."""
+    request, rate = grain.request, grain.sample_rate
+    mono = grain.waveform.mean(axis=0)
+    inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
+    # A band that is critically sampled has as many times the power as there are bands.
+    power = np.square(request.levels[0, inside]).mean(axis=1)
+    asked_levels = 10 * np.log10(power + 1e-10)
+    frames = mono[: request.frames * FRAME].reshape(-1, FRAME)
+    heard_levels = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-10)
+    cqt = librosa.feature.chroma_cqt(y=mono, sr=rate, hop_length=FRAME)
+    width = request.frames
+    triads = judges.chord_templates() @ np.median(np.log1p(10 * cqt), axis=1)
+    right = mir_eval.chord.majmin([chord], [judges.CHORDS[triads.argmax()]])[0]
+    onset = request.onset[inside]
+    peaks = np.flatnonzero(
+        (onset > 0.3) & (onset == scipy.ndimage.maximum_filter1d(onset, 5))
+    )
+    centroid = _centroid(
+        np.abs(librosa.stft(mono, n_fft=2048, hop_length=FRAME)), rate
+    )[:width]
+    loud = asked_levels > asked_levels.max() - 40
+    return {
+        "chroma": _cosine(request.chroma[inside].T, cqt[:, :width]),
+        **_compare_levels(asked_levels, heard_levels),
+        "onsets": mir_eval.onset.f_measure(
+            (peaks + 0.5) * FRAME / rate, _onsets(mono, rate), window=0.03
+        )[0],
+        "bright": _correlation(request.brightness[inside][loud], centroid[loud]),
+        "chords": float(right) if right >= 0 else float("nan"),
+    }
+
+
+def _decibels(ratio: np.ndarray) -> np.ndarray:
+    return np.maximum(20 * np.log10(ratio + 1e-9), QUIETEST)
+
+
+def _levels(mono: np.ndarray) -> np.ndarray:
+    rms = librosa.feature.rms(y=mono, frame_length=1024, hop_length=512)[0]
+    return 20 * np.log10(rms + 1e-5)
+
+
+def _compare_levels(asked: np.ndarray, heard: np.ndarray) -> dict[str, float]:
+    kept = asked > asked.max() - 50
+    return {
+        "loud": _correlation(asked[kept], heard[kept]),
+        "loud_db": float(np.median(np.abs(asked[kept] - heard[kept]))),
+    }
+
+
+def _onsets(mono: np.ndarray, rate: int) -> np.ndarray:
+    return librosa.onset.onset_detect(y=mono, sr=rate, hop_length=256, units="time")
+
+
+def _centroid(spectrum: np.ndarray, rate: int) -> np.ndarray:
+    hertz = librosa.fft_frequencies(sr=rate, n_fft=2048)[:, None]
+    mean = (hertz * spectrum).sum(axis=0) / np.maximum(spectrum.sum(axis=0), 1e-9)
+    return np.log2(np.maximum(mean, 20) / 1000)
+
+
+def _gaps(logs: np.ndarray, rate: int) -> float:
+    """How far valleys lie below the peaks beside them, 300 to 3,000 Hz, dB."""
+    hertz = librosa.fft_frequencies(sr=rate, n_fft=2048)
+    here = logs[(hertz > 300) & (hertz < 3000)]
+    top = scipy.ndimage.maximum_filter1d(here, 7, axis=0)
+    return float(np.median(top - scipy.ndimage.minimum_filter1d(here, 7, axis=0)))
+
+
+def _cosine(one: np.ndarray, two: np.ndarray) -> float:
+    width = min(one.shape[1], two.shape[1])
+    one, two = one[:, :width], two[:, :width]
+    norms = np.linalg.norm(one, axis=0) * np.linalg.norm(two, axis=0)
+    return float(np.median((one * two).sum(axis=0)[norms > 0] / norms[norms > 0]))
+
+
+def _correlation(one: np.ndarray, two: np.ndarray) -> float:
+    if len(one) < 3 or np.std(one) < 1e-6 or np.std(two) < 1e-6:
+        return float("nan")
+    return float(np.corrcoef(one, two)[0, 1])
+
+
+def held_out(folder: Path, model: GrainModel, *, style: str, count: int, seed: int):
+    """Requests for `count` places of held-out songs, and the sound at each place.
+
+    Corpora without held-out songs, such as very small ones, give their training songs.
+    """
+    corpus = Corpus.read(folder)
+    songs = [song for song in corpus.songs if song.split == "valid"] or corpus.songs
+    random = np.random.default_rng(seed)
+    frames = round(SECONDS * model.config.sample_rate / FRAME) // 2 * 2
+    number = model.config.styles.index(style)
+    requests, sounds = [], []
+    for index, song in enumerate(songs):
+        features, audio = song.features(), song.audio()
+        # As many sinusoids as a book of gestures has, so that all share a batch.
+        drawn = features.sketch.strongest(model.config.peaks)
+        features = dataclasses.replace(features, sketch=drawn)
+        for _ in range(count // len(songs) + (index < count % len(songs))):
+            first = int(random.integers(0, max(features.frames - frames, 2)) // 2 * 2)
+            requests.append(
+                request_like(features, first, frames, style=number, seed=len(requests))
+            )
+            sounds.append(audio[:, first * FRAME : (first + frames) * FRAME])
+    return requests, sounds
+
+
+def as_rendered(
+    model: GrainModel, *, style: str, count: int, seed: int
+) -> Iterator[tuple]:
+    """Requests as songs are rendered, each with the chord that was asked for."""
+    random = np.random.default_rng(seed)
+    book = model.books[style]
+    roots = judges.PITCH_CLASSES
+    for number in range(count):
+        tonic = int(random.integers(12))
+        steps = ((0, "min"), (8, "maj"), (3, "maj"), (10, "maj"))
+        chords = tuple((f"{roots[(tonic + n) % 12]}:{mode}",) for n, mode in steps)
+        section = Section(label="verse", letter="A", chords=chords)
+        plan = SongPlan(
+            style=style,
+            key=f"{roots[tonic]}:min",
+            tempo=float(np.round(random.uniform(75, 140), 1)),
+            seed=number,
+            sections=(section,),
+        )
+        plan = choose_gestures(plan, book, seed=number)
+        performance = perform(
+            plan,
+            book,
+            style=model.config.styles.index(style),
+            seed=number,
+            sample_rate=model.config.sample_rate,
+        )
+        # One bar a song, each in turn but for the last, which rings.
+        place = sorted(performance.placements, key=lambda p: p.start)[number % 3]
+        yield performance.requests[place.grain], chords[number % 3][0]
+
+
+def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    found = {}
+    for column in COLUMNS:
+        values = [row[column] for row in rows if np.isfinite(row.get(column, np.nan))]
+        if values:
+            middle = np.mean if column == "chords" else np.median
+            found[column] = float(middle(values))
+    return found
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    add("--count", type=int, default=20, help="grains of each style and kind")
+    add("--seed", type=int, default=0)
+    add("--temperature", type=float, default=0.75)
+    add("--keep", type=Path, help="write the grains and their recordings here")
+    add("--json", type=Path, help="write medians and rows here")
+    arguments = parser.parse_args()
+    hierarchy.devices.use_all_cores()
+    hierarchy.devices.keep_compiled_programs()
+    model = (
+        GrainModel.read(arguments.model) if arguments.model else GrainModel.default()
+    )
+    config = Path(arguments.model or hierarchy.micro.grains.PRETRAINED) / "config.json"
+    bits = json.loads(config.read_text()).get("extra", {}).get("bits_per_sample", {})
+
+    # Everything is sampled side by side: that costs little more than one grain.
+    asked, kinds = [], []
+    for folder in arguments.corpora:
+        style = folder.name
+        requests, sounds = held_out(
+            folder, model, style=style, count=arguments.count, seed=arguments.seed
+        )
+        for freedom, share in FREEDOMS.items():
+            for request, sound in zip(requests, sounds, strict=True):
+                asked.append(
+                    dataclasses.replace(
+                        request, peaks=round(share * model.config.peaks)
+                    )
+                )
+                kinds.append((style, f"freedom {freedom}", sound))
+        for request, chord in as_rendered(
+            model, style=style, count=arguments.count, seed=arguments.seed
+        ):
+            asked.append(request)
+            kinds.append((style, "as rendered", chord))
+    grains = make_grains(
+        model,
+        asked,
+        temperature=arguments.temperature,
+        progress=lambda done, of: print(f"\r{done / of:4.0%}", end="", flush=True),
+    )
+    rows: dict[tuple[str, str], list] = {}
+    for number, (grain, (style, kind, against)) in enumerate(
+        zip(grains, kinds, strict=True)
+    ):
+        row = (
+            compare_with_request(grain, against)
+            if isinstance(against, str)
+            else compare(against, grain.waveform, grain.sample_rate)
+        )
+        rows.setdefault((style, kind), []).append(row)
+        if arguments.keep:
+            _keep(arguments.keep, f"{number:03}-{style}-{kind}", grain, against)
+    medians = {f"{style}, {kind}": _medians(r) for (style, kind), r in rows.items()}
+    print("\n" + " " * 24 + "".join(f"{column:>9}" for column in COLUMNS))
+    for name, found in medians.items():
+        cells = [
+            f"{found[c]:9.3f}" if c in found else f"{'-':>9}" for c in COLUMNS
+        ]  # fmt: skip
+        print(f"{name:24}" + "".join(cells))
+    print("bits per sample: " + ", ".join(f"{k} {v:.3f}" for k, v in bits.items()))
+    if arguments.json:
+        report = {"medians": medians, "bits_per_sample": bits}
+        report["rows"] = {f"{s}, {k}": r for (s, k), r in rows.items()}
+        arguments.json.write_text(json.dumps(report, indent=1))
+
+
+def _keep(folder: Path, name: str, grain: Grain, against) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = name.replace(" ", "-")
+    soundfile.write(folder / f"{name}.wav", grain.waveform.T, grain.sample_rate)
+    if not isinstance(against, str):
+        soundfile.write(folder / f"{name}-real.wav", against.T, grain.sample_rate)
+
+
+if __name__ == "__main__":
+    main()
