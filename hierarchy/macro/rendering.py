@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,12 @@ from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.mastering import master
 from hierarchy.macro.performing import perform
 from hierarchy.micro.grains import GrainModel, make_grains
+from structure.composing import compose
 from structure.plan import SongPlan
+from structure.requests import SongRequest
+from structure.sequencer import Sequencer
 
+PRETRAINED = Path(__file__).parent.parent / "pretrained" / "sequencer"
 LOUDNESS = -14.0  # LUFS
 NO_SKETCH = 0.85  # freedom from which no sinusoids are given
 MAX_SHIFT = 220  # samples that a grain may move to join in phase
@@ -35,6 +41,23 @@ class Song:
     sample_rate: int
     plan: SongPlan
     section_starts: tuple[float, ...]
+
+
+def compose_song(
+    *, sequencer: Sequencer | None = None, seed: int = 0, **asked: Any
+) -> SongPlan:
+    """Compose a plan.
+
+    Args:
+        sequencer: the one that ships inside the package if None.
+        seed: another seed, another song.
+        asked: fields of `structure.SongRequest`: form, key, tempo, minutes, ...
+
+    Raises:
+        RequestError: if what is asked cannot be.
+    """
+    sequencer = Sequencer.read(PRETRAINED) if sequencer is None else sequencer
+    return compose(sequencer, SongRequest(**asked), seed=seed)
 
 
 def render_song(
