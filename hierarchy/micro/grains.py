@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -150,7 +149,7 @@ class GrainModel:
             write_model(ready, self.net, self.config, extra=about)
             # The config last: a folder with one is a model.
             for name in ("weights.safetensors", "config.json"):
-                os.replace(ready / name, folder / name)
+                (ready / name).replace(folder / name)
 
     @classmethod
     def default(cls) -> GrainModel:
@@ -273,8 +272,9 @@ def _sample_batch(model, requests, batch, temperature, report) -> list[np.ndarra
     """Waveforms [samples] of one batch of (request, channel)."""
     config = model.config
     # Few different shapes, so that few programs are compiled; and whole shares for
-    # all devices.
-    length = -(-max(_length(requests[i]) for i, _ in batch) // 16) * 16
+    # all devices. One frame more at least, which the filter bank's last samples hear:
+    # otherwise a grain's end would depend on how long the others are.
+    length = -(-(1 + max(_length(requests[i]) for i, _ in batch)) // 16) * 16
     width = max(16, 1 << (len(batch) - 1).bit_length())
     if width > 32:
         width = -(-len(batch) // 32) * 32
@@ -358,9 +358,32 @@ def _prepare(stacked, sample_rate):
 
 @jax.jit
 def _finish(shape, levels):
+    shape = _to_unit_level(shape, levels.shape[-2] - 2 * CONTEXT)
     context = jnp.zeros(
         [*shape.shape[:-2], CONTEXT * FRAME // shape.shape[-1], shape.shape[-1]]
     )
     padded = jnp.concatenate([context, shape, context], axis=-2)
     waveform = filterbank.join(from_shape(padded, levels))
     return waveform[..., CONTEXT * FRAME : -CONTEXT * FRAME]
+
+
+EVENING = 12  # frames on either side over which a grain's level is evened out
+MOST_GAIN = 4.0
+
+
+def _to_unit_level(shape, frames):
+    """Shape whose level, over a quarter of a second, is what shape's level is: 1.
+
+    What the model draws with little to go by is quieter than what it learned from,
+    since a mean is quieter than what it is the mean of.
+    """
+    cut = shape.reshape(*shape.shape[:-2], frames, -1, shape.shape[-1])
+    power = jnp.square(cut).mean(axis=-2)
+    edges = [(0, 0)] * (power.ndim - 2) + [(EVENING + 1, EVENING), (0, 0)]
+    running = jnp.cumsum(jnp.pad(power, edges), axis=-2)
+    width = 2 * EVENING + 1
+    inside = jnp.cumsum(jnp.pad(jnp.ones_like(power), edges), axis=-2)
+    mean, count = (x[..., width:, :] - x[..., :-width, :] for x in (running, inside))
+    gain = jax.lax.rsqrt(mean / count + 1e-6)
+    gain = jnp.clip(gain, 1 / MOST_GAIN, MOST_GAIN)
+    return (cut * gain[..., None, :]).reshape(shape.shape)

@@ -1,0 +1,247 @@
+"""Recordings cut into windows, and what a model is told in each."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from hierarchy.material import bands as filterbank
+from hierarchy.material.companding import BIN, from_shape
+from hierarchy.material.features import BANDS, HOP, middle_and_side
+from hierarchy.micro import conditions, grains
+from hierarchy.micro.baselines import baseline_bits
+from hierarchy.micro.grains import WARM_UP, request_like
+from hierarchy.micro.learning import LessonConfig, validation_windows, window_batches
+from hierarchy.micro.lessons import Lesson, audible, lesson
+from hierarchy.micro.objective import UNHEARD, band_weights, validation_loss
+from tests.small_worlds import features_and_book, tiny_config, tiny_net
+
+STEPS = HOP // BANDS  # in a frame
+
+
+@pytest.fixture(scope="module")
+def taught(small_song):
+    features, _ = features_and_book(small_song)
+    return lesson("small", small_song.waveform, features, tiny_config(), style=0)
+
+
+def drawn(window):
+    """A window's sketch as shape."""
+    batch = jax.tree.map(lambda part: part[None], window)
+    return np.asarray(
+        jax.jit(conditions.draw, static_argnames="sample_rate")(
+            batch.frequency,
+            batch.amplitude,
+            batch.phase,
+            batch.levels,
+            sample_rate=16_000,
+        )
+    )[0]
+
+
+def test_a_lesson_is_its_recording(taught, small_song):
+    assert taught.channels == 2
+    assert taught.seconds(tiny_config()) == pytest.approx(
+        small_song.plan.seconds, abs=0.1
+    )
+    levels = taught.levels[0, 2:-2]
+    again = np.asarray(
+        filterbank.join(from_shape(jnp.float32(taught.shape[0]), jnp.asarray(levels)))
+    )
+    middle = middle_and_side(small_song.waveform)[0]
+    error = np.square(again[: len(middle)] - middle).sum()
+    # The shape of the hardest attacks is clipped, and the rest has 11 bits.
+    assert error < 1e-2 * np.square(middle).sum()
+
+
+def test_the_sketch_lies_over_the_sound(taught):
+    window = taught.cut(40, 8, channel=0, coarse=1.0, peaks=8, of=8)
+    sketch, shape = drawn(window)[:, 0], window.shape[:, 0]
+    assert np.corrcoef(sketch, shape)[0, 1] > 0.8
+    late = np.corrcoef(sketch[:-3], shape[3:])[0, 1]
+    assert late < 0.5 * np.corrcoef(sketch, shape)[0, 1]
+
+
+def test_a_window_does_not_depend_on_what_was_cut_off_before(taught):
+    part = taught.between(10, 60)
+    one = part.cut(20, 8, channel=1, coarse=1.0, peaks=5, of=8)
+    other = taught.cut(30, 8, channel=1, coarse=1.0, peaks=5, of=8)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_fewer_peaks_are_the_strongest_ones(taught):
+    few, many = (
+        taught.cut(30, 8, channel=0, coarse=1.0, peaks=n, of=8) for n in (2, 8)
+    )
+    assert ((few.amplitude > 0).sum(axis=1) <= 2).all()
+    kept = few.amplitude > 0
+    np.testing.assert_array_equal(few.amplitude[kept], many.amplitude[kept])
+    assert few.share == 0.25
+
+
+def test_a_side_that_is_hardly_there_is_not_learnt(small_song):
+    features, _ = features_and_book(small_song)
+    faint = np.array(features.levels)
+    faint[1] = 0.01 * faint[0]
+    mono = dataclasses.replace(features, levels=faint)
+    assert lesson("m", small_song.waveform, mono, tiny_config(), style=0).channels == 1
+
+
+def test_what_is_asked_when_sampling_is_what_was_taught(taught, small_song):
+    features, _ = features_and_book(small_song)
+    units, start = 8, 30
+    request = request_like(features, 2 * start, 2 * units, style=0, seed=1)
+    assert request.frames == 2 * units
+    warm = WARM_UP // 2
+    window = taught.cut(
+        start - warm, units + warm, channel=0, coarse=1.0, peaks=8, of=8
+    )
+
+    row = grains._row(request, 0, WARM_UP + request.frames, 8)
+    np.testing.assert_allclose(row["frames"], window.frames, atol=1e-6)
+    np.testing.assert_allclose(row["levels"], window.levels, rtol=1e-5)
+    asked = window._replace(
+        frequency=row["frequency"], amplitude=row["amplitude"], phase=row["phase"]
+    )
+    np.testing.assert_allclose(drawn(asked), drawn(window), atol=1e-3)
+
+
+def test_batches_are_a_function_of_the_step(taught):
+    config = LessonConfig(frames=16, batch_size=4)
+    first, again = (
+        window_batches([taught], config, peaks=8, seed=5)(7) for _ in range(2)
+    )
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert first.shape.shape == (4, 16 * STEPS, BANDS)
+    other = window_batches([taught], config, peaks=8, seed=5)(8)
+    assert np.abs(first.shape - other.shape).max() > 0
+
+
+def test_conditions_are_withheld_as_often_as_asked(taught):
+    config = LessonConfig(
+        frames=8,
+        batch_size=400,
+        without_sketch=0.25,
+        without_coarse=0.4,
+        without_style=0.1,
+        thinned=0.5,
+    )
+    batch = window_batches([taught], config, peaks=8, seed=0)(0)
+    assert np.mean(batch.share == 0) == pytest.approx(0.25, abs=0.07)
+    assert np.mean(batch.coarse == 0) == pytest.approx(0.4, abs=0.08)
+    assert np.mean(batch.style == -1) == pytest.approx(0.1, abs=0.05)
+    # Half of those with a sketch are thinned, to 1 to 8 of 8 peaks.
+    assert np.mean(batch.share == 1) == pytest.approx(0.75 * (0.5 + 0.5 / 8), abs=0.08)
+    assert not batch.amplitude[batch.share == 0].any()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"frames": 9}, "even and at least 8, got 9"),
+        ({"batch_size": 0}, "batch_size starts at 1, got 0"),
+        ({"thinned": 1.5}, "thinned is from 0 to 1, got 1.5"),
+    ],
+)
+def test_lessons_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        LessonConfig(**changes)
+
+
+def test_the_bands_count_1_on_average_and_the_lower_ones_more():
+    for bands in (1, 4, 8):
+        weights = band_weights(bands)
+        assert weights.mean() == pytest.approx(1)
+        assert (np.diff(weights) < 0).all()
+
+
+def test_what_cannot_be_heard_hardly_counts():
+    assert audible(jnp.float32([1e-5, 0.1])).tolist() == pytest.approx([0.02, 1])
+
+
+@jax.jit
+def _bits(weights, window):
+    model = nnx.merge(nnx.split(tiny_net())[0], weights)
+    return validation_loss(model, window, jax.random.key(0))
+
+
+def test_bits_without_conditions_do_not_depend_on_them(taught):
+    config = LessonConfig(frames=16, batch_size=2)
+    window = validation_windows([taught], config, peaks=8, batches=1)[0]
+    weights = nnx.split(tiny_net())[1]
+    _, bits = _bits(weights, window)
+    # The last FLAGS say which channel it is and what is given; they are no secret.
+    louder = np.array(window.frames)
+    louder[..., : -conditions.FLAGS] += 0.5
+    _, changed = _bits(
+        weights, window._replace(frames=louder, amplitude=0.5 * window.amplitude)
+    )
+    assert changed["bits_free"] == bits["bits_free"]
+    assert changed["bits_coarse"] != bits["bits_coarse"]
+    assert changed["bits_sketch"] != bits["bits_sketch"]
+    # A sketch given at half its strength is all the coarse bits do not see.
+    _, thinner = _bits(weights, window._replace(amplitude=0.5 * window.amplitude))
+    assert thinner["bits_coarse"] == bits["bits_coarse"]
+    assert thinner["bits_sketch"] != bits["bits_sketch"]
+
+
+def test_the_start_of_a_window_only_warms_up(taught):
+    config = LessonConfig(frames=16, batch_size=2)
+    window = validation_windows([taught], config, peaks=8, batches=1)[0]
+    weights = nnx.split(tiny_net())[1]
+    _, bits = _bits(weights, window)
+    shape = np.array(window.shape)
+    # As far back as the network's reach nothing of the window's start is left.
+    shape[:, : UNHEARD * STEPS - tiny_net().config.reach - 1] = 0
+    _, warmed = _bits(weights, window._replace(shape=shape))
+    assert warmed["bits_free"] == pytest.approx(float(bits["bits_free"]), abs=1e-5)
+
+
+def made_of(signal):
+    """A lesson of one band with this shape."""
+    frames = len(signal) // 64
+    none = np.zeros([1, frames, 1], np.float32)
+    drawn = np.zeros([1, frames // 2 + 3, 1], np.float32)
+    return Lesson(
+        "made",
+        0,
+        signal[None, :, None].astype(np.float16),
+        none,
+        np.ones([1, frames + 4, 1], np.float32),
+        drawn[0],
+        drawn,
+        drawn,
+        drawn[0].astype(np.int16),
+    )
+
+
+def test_gaussian_noise_needs_its_entropy_and_no_model_helps():
+    random = np.random.default_rng(0)
+    bits = baseline_bits(*([made_of(random.normal(size=64_000))] for _ in range(2)))
+    entropy = np.log2(np.sqrt(2 * np.pi * np.e) / BIN)
+    assert bits["marginal"] == pytest.approx(entropy, abs=0.03)
+    assert bits["linear_prediction"] == pytest.approx(entropy, abs=0.03)
+
+
+def test_linear_prediction_gains_what_theory_says():
+    random = np.random.default_rng(1)
+
+    def resonance():
+        noise, signal = random.normal(size=64_000), np.zeros(64_000)
+        for now in range(1, len(noise)):
+            signal[now] = 0.9 * signal[now - 1] + (1 - 0.81) ** 0.5 * noise[now]
+        return made_of(signal)
+
+    bits = baseline_bits([resonance()], [resonance()])
+    gain = -0.5 * np.log2(1 - 0.81)
+    assert bits["marginal"] - bits["linear_prediction"] == pytest.approx(gain, abs=0.05)
+
+
+def test_silence_has_no_baseline():
+    silent = made_of(np.zeros(6400))
+    silent.levels[:] = 1e-5
+    with pytest.raises(ValueError, match="nothing audible"):
+        baseline_bits([silent], [silent])
