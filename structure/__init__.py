@@ -37,10 +37,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "NAMED_FORMS",
     "Chord",
     "Heard",
     "Key",
-    "NAMED_FORMS",
     "RequestError",
     "Section",
     "SectionRequest",

@@ -165,7 +165,9 @@ class SongPlan(_Strict):
         """The plan as text, one line a bar list, so that a person can edit it."""
         plan = self.model_dump(mode="json")
         sections = plan.pop("sections")
-        head = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in plan.items()]
+        head = [
+            f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in plan.items()
+        ]
         body = ",\n".join("    " + json.dumps(section) for section in sections)
         return "{\n" + ",\n".join(head) + ',\n  "sections": [\n' + body + "\n  ]\n}\n"
 

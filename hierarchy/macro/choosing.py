@@ -23,13 +23,17 @@ from structure.harmony import Key
 from structure.plan import Section, SongPlan
 
 FEWEST = 8  # beats that make a scene
-WRONG_CHORD, WRONG_PLACE, TRANSPOSED, CHANCE = 6.0, 0.8, 0.06, 0.25
-JUMP, EDGE, AGAIN, RETUNED = 0.7, 0.12, 1.0, 0.08
+MOST = 160  # beats that a section chooses from
+WRONG_CHORD, WRONG_PLACE, TRANSPOSED, CHANCE = 7.0, 0.8, 0.05, 0.5
+FAINT, TONELESS = 2.5, 1.5
+JUMP, EDGE, AGAIN = 0.7, 0.12, 1.0
+RETUNED, BY_SEMITONE = 0.6, 0.05  # a transposition that changes scrambles a melody
+FITTING = 0.85  # a chord that no gesture of a scene fits this well is sought elsewhere
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """One section of one recording, as far as the book holds it."""
+    """One idea (letter) of one recording, as far as the book holds it."""
 
     song: int
     beats: np.ndarray  # int [beats], indices into the book
@@ -37,12 +41,12 @@ class Scene:
 
 
 def scenes_of(book: Book) -> list[Scene]:
-    """The sections that the book has enough of."""
+    """The ideas of recordings that the book has enough of."""
     found = []
     for song in range(len(book.songs)):
         mine = np.flatnonzero(book.beat_song == song)
-        for section in np.unique(book.beat_section[mine]):
-            beats = mine[book.beat_section[mine] == section]
+        for idea in np.unique(book.beat_idea[mine]):
+            beats = mine[book.beat_idea[mine] == idea]
             if len(beats) >= FEWEST:
                 found.append(Scene(song, beats, float(book.beat_level[beats].mean())))
     if not found:
@@ -76,9 +80,9 @@ def choose_gestures(plan: SongPlan, book: Book, *, seed: int) -> SongPlan:
     """
     for number, section in enumerate(plan.sections):
         for bar in section.gestures or ():
-            if min(bar) < 0 or max(bar) >= len(book):
+            if lacking := [beat for beat in bar if not 0 <= beat < len(book)]:
                 raise RequestError(
-                    f"section {number} asks for gesture {max(bar)}; the book of this "
+                    f"section {number} asks for gesture {lacking[0]}; the book of this "
                     f"style has 0 to {len(book) - 1}"
                 )
     scenes = _assign_scenes(plan, book, seed=seed)
@@ -106,25 +110,60 @@ def _assign_scenes(plan: SongPlan, book: Book, *, seed: int) -> dict[str, list[S
         for letter in letters
     }
     ranking = _rank_songs(plan, book, random)
-    home = [scene for scene in scenes if scene.song == ranking[0]]
-    for song in ranking[1:]:
-        if len(home) >= len(letters):
+    # One recording as a home, and a second to contrast with it; more if they are short.
+    home = []
+    for place, song in enumerate(ranking):
+        if place >= 2 and len(home) >= len(letters):
             break
         home += [scene for scene in scenes if scene.song == song]
-    # Loud ideas take loud scenes; where there are more scenes than ideas, which ones
-    # is left to chance, in order of level.
-    by_level = sorted(home, key=lambda scene: scene.level)
-    count = min(len(letters), len(by_level))
-    taken = np.sort(random.choice(len(by_level), count, replace=False))
+    clear = _clarity(plan, book, home)
+    chosen_scenes = _contrasting(home, clear, book, len(letters), random)
+    by_level = sorted(chosen_scenes, key=lambda scene: scene.level)
+    count = len(by_level)
     rising = sorted(letters, key=lambda letter: (energy[letter], letter))
     chosen = {
-        letter: by_level[taken[min(rank * count // len(rising), count - 1)]]
+        letter: by_level[min(rank * count // len(rising), count - 1)]
         for rank, letter in enumerate(rising)
     }
     return {
         letter: [scene, *(s for s in home if s.song == scene.song and s is not scene)]
         for letter, scene in chosen.items()
     }
+
+
+def _clarity(plan: SongPlan, book: Book, scenes: list[Scene]) -> np.ndarray:
+    """How clearly the better gestures of each scene can say a plan's chords, 0 to 1."""
+    kinds = sorted({c for s in plan.sections for bar in s.chords for c in bar})
+    fits = fit_to_chords(book, kinds).max(axis=2).mean(axis=0)
+    return np.array([np.quantile(fits[scene.beats], 0.8) for scene in scenes])
+
+
+def _contrasting(
+    scenes: list[Scene],
+    clear: np.ndarray,
+    book: Book,
+    count: int,
+    random: np.random.Generator,
+) -> list[Scene]:
+    """As many scenes as there are ideas, each far in sound from those before it.
+
+    A listener tells a verse from a chorus by how they sound before anything else; but
+    a scene in which chords are not `clear` is worth little.
+    """
+    worth = clear**8
+    sound = np.stack(
+        [book.beat_edges[:, scene.beats].mean(axis=(0, 1)) for scene in scenes]
+    )
+    apart = np.abs(sound[:, None] - sound[None]).mean(axis=2)
+    # The first is of the recording that suits the plan best.
+    first = [i for i, scene in enumerate(scenes) if scene.song == scenes[0].song]
+    chosen = [int(random.choice(first, p=worth[first] / worth[first].sum()))]
+    while len(chosen) < min(count, len(scenes)):
+        nearest = apart[chosen].min(axis=0) * worth
+        nearest *= 1 + 0.3 * random.random(len(scenes))
+        nearest[chosen] = -1
+        chosen.append(int(nearest.argmax()))
+    return [scenes[i] for i in chosen]
 
 
 def _rank_songs(plan: SongPlan, book: Book, random: np.random.Generator) -> np.ndarray:
@@ -149,56 +188,115 @@ def beat_chords(section: Section, beats_per_bar: int) -> list[str]:
     ]
 
 
-def transpositions(book: Book, chords: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The interval that best turns each gesture into each chord, and how well it does.
+def transpositions(
+    book: Book, gestures: np.ndarray, chords: Sequence[str]
+) -> np.ndarray:
+    """By how many semitones to transpose each gesture of a row, -6 to 5.
 
-    Returns:
-        int [chords, beats] in semitones, -6 to 5, and float [chords, beats], 0 to 1.
+    The cheapest row that turns gestures into their chords and changes the interval
+    as seldom as it can: a melody should stay itself.
+
+    Args:
+        book: that the gestures are from.
+        gestures: int [beats].
+        chords: one a beat, in Harte's syntax.
     """
-    fits = fit_to_chords(book, chords)
-    interval = (np.arange(12) + 6) % 12 - 6
-    best = (fits - 0.01 * np.abs(interval)).argmax(axis=2)
-    return interval[best], np.take_along_axis(fits, best[..., None], axis=2)[..., 0]
+    kinds = list(dict.fromkeys(chords))
+    which = [kinds.index(chord) for chord in chords]
+    asked = _chord_costs(book, kinds)[which, gestures]
+    turn = _turn_costs()
+    total, back = asked[0], []
+    for cost in asked[1:]:
+        reached = total[:, None] + turn
+        back.append(reached.argmin(axis=0))
+        total = reached.min(axis=0) + cost
+    path = [int(total.argmin())]
+    for came_from in reversed(back):
+        path.append(int(came_from[path[-1]]))
+    return _INTERVALS[path[::-1]]
+
+
+_INTERVALS = (np.arange(12) + 6) % 12 - 6
+
+
+def _chord_costs(book: Book, kinds: Sequence[str]) -> np.ndarray:
+    """Cost of each gesture as each chord at each interval, [chords, beats, 12]."""
+    fits = fit_to_chords(book, kinds)
+    tonal = 0.3 + 0.7 * book.beat_tonality
+    return WRONG_CHORD * (1 - fits) * tonal[None, :, None] + TRANSPOSED * np.abs(
+        _INTERVALS
+    ).reshape(1, 1, -1)
+
+
+def _turn_costs() -> np.ndarray:
+    """Cost of going from one interval (row) to another (column)."""
+    turn = np.abs(_INTERVALS[:, None] - _INTERVALS[None])
+    turn = np.minimum(turn, 12 - turn)
+    return RETUNED * (turn > 0) + BY_SEMITONE * turn
 
 
 def _path(
     section: Section, beats_per_bar: int, book: Book, scenes: list[Scene], *, seed: int
 ) -> tuple[tuple[int, ...], ...]:
-    """The cheapest gestures for a section, [bars][beats]."""
+    """The cheapest gestures for a section, [bars][beats].
+
+    A state is a gesture and its interval; only the few intervals that suit a chord
+    best are looked at.
+    """
     chords = beat_chords(section, beats_per_bar)
     kinds = list(dict.fromkeys(chords))
-    beats = scenes[0].beats
-    for other in scenes[1:]:
-        if len(beats) >= 2 * FEWEST:
-            break
-        beats = np.concatenate([beats, other.beats])
-    interval, fit = (part[:, beats] for part in transpositions(book, kinds))
     which = np.array([kinds.index(chord) for chord in chords])
     place = np.arange(len(chords)) % beats_per_bar
+    beats = _candidates(book, scenes, kinds)
+    count, kept = len(beats), 3
+
+    by_interval = _chord_costs(book, kinds)[:, beats]
+    best = np.argsort(by_interval, axis=2, kind="stable")[..., :kept]
+    chord_cost = np.take_along_axis(by_interval, best, axis=2)
     random = np.random.default_rng([seed, 3, ord(section.letter[0])])
-    tonal = 0.3 + 0.7 * book.beat_tonality[beats]
-    # The same chord at the same place has the same cost, so that phrases repeat.
-    chance = CHANCE * random.random([len(kinds), beats_per_bar, len(beats)])
+    # The same chord at the same place of a four-bar phrase, or of its answer, has the
+    # same cost, so that phrases repeat, and answers differ from them.
+    answer = np.arange(len(chords)) // (4 * beats_per_bar) % 2
+    chance = CHANCE * random.random([2, len(kinds), beats_per_bar, count])
+    loudness = book.beat_level[beats] - book.song_level[book.beat_song[beats]]
+    always = FAINT * np.maximum(-10 - loudness, 0) / 10
+    always = always + TONELESS * np.maximum(0.6 - book.beat_tonality[beats], 0)
     asked = (
-        WRONG_CHORD * (1 - fit[which]) * tonal[None]
-        + WRONG_PLACE
-        * (book.beat_in_bar[beats][None] % beats_per_bar != place[:, None])
-        + TRANSPOSED * np.abs(interval[which])
-        + chance[which, place]
+        WRONG_PLACE * (book.beat_in_bar[beats][None] % beats_per_bar != place[:, None])
+        + chance[answer, which, place]
+        + always[None]
     )
     joins = _join_costs(book, beats)
-    total, back = asked[0], []
+    turn = _turn_costs()
+
+    total = (chord_cost[which[0]] + asked[0][:, None]).ravel()
+    back = []
     for now in range(1, len(chords)):
-        turn = np.abs(interval[which[now - 1]][:, None] - interval[which[now]][None])
-        turn = np.minimum(turn, 12 - turn)
-        reached = total[:, None] + joins + RETUNED * turn
+        early, late = best[which[now - 1]], best[which[now]]
+        retuned = turn[early[:, :, None, None], late[None, None]]
+        reached = total.reshape(count, kept, 1, 1) + joins[:, None, :, None] + retuned
+        reached = reached.reshape(count * kept, -1)
         back.append(reached.argmin(axis=0))
-        total = reached.min(axis=0) + asked[now]
+        step = chord_cost[which[now]] + asked[now][:, None]
+        total = reached.min(axis=0) + step.ravel()
     path = [int(total.argmin())]
     for came_from in reversed(back):
         path.append(int(came_from[path[-1]]))
-    gestures = beats[path[::-1]].reshape(-1, beats_per_bar)
+    gestures = beats[np.array(path[::-1]) // kept].reshape(-1, beats_per_bar)
     return tuple(tuple(int(beat) for beat in bar) for bar in gestures)
+
+
+def _candidates(book: Book, scenes: list[Scene], kinds: Sequence[str]) -> np.ndarray:
+    """Gestures of the first scene, and of others until all chords can be had."""
+    fits = fit_to_chords(book, kinds).max(axis=2)
+    beats = scenes[0].beats
+    for other in scenes[1:]:
+        if len(beats) >= 2 * FEWEST and fits[:, beats].max(axis=1).min() >= FITTING:
+            break
+        if len(beats) + len(other.beats) > MOST:
+            break
+        beats = np.concatenate([beats, other.beats])
+    return beats
 
 
 def _join_costs(book: Book, beats: np.ndarray) -> np.ndarray:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hierarchy.macro.choosing import transpositions
 from hierarchy.macro.performing import perform
-from hierarchy.material.gestures import Book
+from hierarchy.material.gestures import Book, fit_to_chords
 from hierarchy.micro.grains import Grain, GrainModel, make_grains, seed_from
 from structure.errors import RequestError
 from structure.harmony import Chord
@@ -145,8 +144,7 @@ def _gestures(
     """
     cost = rng.random(len(book))
     if wish.chord is not None:
-        interval, fit = transpositions(book, [wish.chord])
-        cost = cost + 6 * (1 - fit[0]) + 0.08 * np.abs(interval[0])
+        cost = cost + 6 * (1 - fit_to_chords(book, [wish.chord])[0].max(axis=1))
     if wish.energy is not None:
         place = np.argsort(np.argsort(book.beat_level)) / max(len(book) - 1, 1)
         cost = cost + 4 * np.abs(place - wish.energy)

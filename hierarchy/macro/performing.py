@@ -3,8 +3,7 @@
 A section becomes one timeline of conditions: each beat's gesture, transposed to the
 beat's chord, stretched to the tempo, levelled and coloured as the plan asks. The
 timeline is cut into grains, a bar each. Sections with the same chords and gestures
-share their grains, so that a chorus that returns costs nothing; how loud it returns is
-a gain.
+share their grains, so that a chorus that returns costs nothing.
 """
 
 from __future__ import annotations
@@ -23,17 +22,18 @@ from hierarchy.material.gestures import Book
 from hierarchy.material.sketch import Sketch
 from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, seed_from
 from structure.harmony import Chord, Key
-from structure.plan import Section, SongPlan
+from structure.plan import SongPlan
 
-EARLY = (
-    0.025  # seconds by which a bar's grain comes before its bar line: attacks differ
-)
+# Seconds by which a bar's grain begins before its bar line: the attack is all its own.
+EARLY = 0.025
 LEAD = 0.020  # seconds on each side of a join
+BREATH, BREATH_BEATS = -6.0, 0.5  # decibels, and beats before a new section begins
 RING = 2.5  # seconds after the last bar line in which the song dies away
 RING_DECAY = 24.0  # decibels a second
-LOUDEST, QUIETEST = 0.0, -9.0  # decibels of sections at energy 1 and 0
+SAME_COLOUR = 0.05  # a return whose brightness differs by less is a return
 TILT = 1.2  # decibels a band, at brightness 1
-OUTSIDE_KEY, OUTSIDE_CHORD = -12.0, -3.0  # decibels
+OUTSIDE_KEY, OUTSIDE_CHORD = -18.0, -10.0  # decibels
+LOW, LOW_ROOT, LOW_OTHER = 200.0, 4.0, -4.0  # Hz and decibels: the bass says the root
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +42,14 @@ class Performance:
 
     Attributes:
         requests: what to sample.
-        placements: of the grains, in samples.
+        placements: of the grains, in samples, at unit gain; see `balancing`.
+        sections: number of the section that each placement is in.
         length: of the song, in samples.
     """
 
     requests: tuple[GrainRequest, ...]
     placements: tuple[Placement, ...]
+    sections: tuple[int, ...]
     length: int
 
 
@@ -91,28 +93,36 @@ def perform(
     """
     starts = [round(start * sample_rate) for start in plan.starts()]
     requests: dict[tuple, int] = {}
-    out, placements = [], []
+    out, placements, sections = [], [], []
+    colours: dict[tuple, float] = {}
     seen: dict[tuple, int] = {}
     timelines: dict[tuple, _Timeline] = {}
-    reference = _reference_level(plan, book)
     for number, section in enumerate(plan.sections):
         last = number == len(plan.sections) - 1
-        idea = (section.chords, section.gestures, section.brightness, last)
+        colour = colours.setdefault(
+            (section.chords, section.gestures), section.brightness
+        )
+        if abs(colour - section.brightness) < SAME_COLOUR:
+            section = section.model_copy(update={"brightness": colour})
+        idea = (section.chords, section.gestures, section.brightness)
         visit = seen[idea] = seen.get(idea, -1) + 1
-        if idea not in timelines:
-            timelines[idea] = _timeline(plan, section, book, sample_rate, ring=last)
+        if (idea, last) not in timelines:
+            timelines[idea, last] = _timeline(
+                plan, section, book, sample_rate, ring=last
+            )
         cuts = _cuts(plan, section, sample_rate, first=number == 0, ring=last)
-        gain = _gain(section, book, reference)
         for bar, (begin, end) in enumerate(cuts):
             anew = np.random.default_rng([seed, number, bar]).random() < variation
             take = visit if anew else 0
-            name = (idea, bar, take, begin, end)
+            # Only the song's last bar hears what rings on after it.
+            rings = last and bar >= section.bars - 1
+            name = (idea, rings, bar, take, begin, end)
             if name not in requests:
                 requests[name] = len(out)
                 grain_seed = seed_from(seed, idea, bar, take)
                 out.append(
                     _cut(
-                        timelines[idea],
+                        timelines[idea, last],
                         begin,
                         end,
                         sample_rate=sample_rate,
@@ -129,24 +139,11 @@ def perform(
                     start=starts[number] + begin,
                     lead_in=lead_in,
                     lead_out=lead_out,
-                    gain=gain,
                 )
             )
+            sections.append(number)
     length = starts[-1] + round(RING * sample_rate)
-    return Performance(tuple(out), tuple(placements), length)
-
-
-def _reference_level(plan: SongPlan, book: Book) -> float:
-    """Decibels: how loud the plan's gestures are on average."""
-    used = np.concatenate([np.ravel(section.gestures) for section in plan.sections])
-    return float(np.mean(book.beat_level[used]))
-
-
-def _gain(section: Section, book: Book, reference: float) -> float:
-    """Linear gain that brings a section to the level its energy asks for."""
-    heard = float(np.mean(book.beat_level[np.ravel(section.gestures)]))
-    asked = reference + QUIETEST + (LOUDEST - QUIETEST) * section.energy
-    return float(10 ** ((asked - heard) / 20))
+    return Performance(tuple(out), tuple(placements), tuple(sections), length)
 
 
 def _cuts(plan, section, sample_rate, *, first, ring) -> list[tuple[int, int]]:
@@ -216,11 +213,7 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
     source = _source_frames(book, gestures, beat, inside, count=count)
 
     chords = beat_chords(section, plan.beats_per_bar)
-    kinds = list(dict.fromkeys(chords))
-    intervals, _ = transpositions(book, kinds)
-    shift = np.array(
-        [intervals[kinds.index(c), g] for c, g in zip(chords, gestures, strict=True)]
-    )
+    shift = transpositions(book, gestures, chords)
 
     low, high = int(source.min()) // 2 * 2, int(source.max()) // 2 * 2 + 4
     clips = _Reader(book, low, high)
@@ -242,6 +235,13 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
     after = _drawn_power(sketch, levels.shape[-1], sample_rate)
     rest = np.maximum(levels**2 - before_levels.repeat(2, axis=1), (0.15 * levels) ** 2)
     levels = np.sqrt(rest * tilt**2 + after.repeat(2, axis=1))
+    if not ring and section.bars >= 4:
+        # A breath before what comes: where a drummer would lift the sticks.
+        inside_breath = np.clip((middle - beats + BREATH_BEATS) / BREATH_BEATS, 0, 1)
+        quieter = 10 ** (BREATH * inside_breath / 20)
+        levels = levels * quieter[None, :, None]
+        fading = quieter[::2, None]
+        sketch = Sketch(sketch.frequency, sketch.middle * fading, sketch.side * fading)
     if ring:
         over = np.maximum(middle - beats, 0) * plan.beat_seconds
         decay = 10 ** (
@@ -331,15 +331,20 @@ def _retune(sketch: Sketch, shift, chords, key: str, sample_rate: int) -> Sketch
     frequency = sketch.frequency * (2.0 ** (shift / 12))[:, None].astype(np.float32)
     pitch = np.rint(69 + 12 * np.log2(np.maximum(frequency, 20) / 440)).astype(int) % 12
     scale = set(Key.parse(key).scale)
-    gain = np.zeros([len(chords), 12])
+    gain, root = np.zeros([len(chords), 12]), np.full([len(chords), 1], -1)
     for row, chord in enumerate(chords):
         tones = set(chord.pitch_classes)
+        if tones:
+            root[row] = chord.root
         for pc in range(12) if tones else ():
             inside = pc in tones
             gain[row, pc] = (
                 0 if inside else OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY
             )
-    factor = 10 ** (np.take_along_axis(gain, pitch, axis=1) / 20)
+    decibels = np.take_along_axis(gain, pitch, axis=1)
+    bass = (frequency < LOW) & (root >= 0)
+    decibels += bass * np.where(pitch == root, LOW_ROOT, LOW_OTHER)
+    factor = 10 ** (decibels / 20)
     # Above some 2 kHz partials are colour more than harmony.
     factor = np.where(frequency < 2500, factor, 1.0)
     factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hierarchy.macro.assembly import assemble
+from hierarchy.macro.balancing import balance
 from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.mastering import master
 from hierarchy.macro.performing import perform
@@ -22,7 +23,6 @@ from structure.sequencer import Sequencer
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "sequencer"
 LOUDNESS = -14.0  # LUFS
 NO_SKETCH = 0.85  # freedom from which no sinusoids are given
-MAX_SHIFT = 220  # samples that a grain may move to join in phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +103,12 @@ def render_song(
     grains = make_grains(
         model,
         performance.requests,
-        temperature=0.75 + 0.25 * freedom,
+        temperature=0.65 + 0.35 * freedom,
         progress=progress,
     )
     mix = assemble(
         [grain.waveform for grain in grains],
-        performance.placements,
+        balance(plan, performance, grains),
         length=performance.length,
     )
     waveform = master(mix, sample_rate, loudness=loudness, fade_out=0.3)

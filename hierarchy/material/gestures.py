@@ -136,7 +136,7 @@ _FIELDS = {
     "beat_phrase": "int32 [beats]",
     "beat_song": "int32 [beats]",
     "beat_in_bar": "int32 [beats], 0 is the downbeat",
-    "beat_section": "int32 [beats], number of the section in its song",
+    "beat_idea": "int32 [beats], number of its section's letter in its song",
     "beat_chroma": "float32 [beats, 12], largest 1",
     "beat_level": "float32 [beats], dB of both channels together",
     "beat_tonality": "float32 [beats]",
@@ -169,7 +169,8 @@ def make_book(
         chosen = _choose_phrases(heard, seconds / len(recordings))
         if not chosen:
             continue
-        phrases += [(len(songs), features, heard, beats) for beats in chosen]
+        late = _lateness(features, heard)
+        phrases += [(len(songs), features, heard, beats, late) for beats in chosen]
         songs.append((name, heard))
     if not phrases:
         raise RequestError("no recording has a beat; a book of gestures needs some")
@@ -222,9 +223,30 @@ def _choose_phrases(heard: Heard, seconds: float) -> list[range]:
 _MARGIN = 16  # frames kept before the first beat and after the last of a phrase
 
 
-def _write_phrase(song: int, features: Features, heard: Heard, beats: range) -> dict:
+def _lateness(features: Features, heard: Heard) -> float:
+    """Frames by which the attacks of a recording lie behind its heard beats.
+
+    Beat trackers differ by some hundredths of a second from what a listener calls the
+    beat, by about as much all through a recording. A gesture has to begin just
+    before its attack, or the attack would be lost in the join.
+    """
+    log = np.log(np.maximum(features.levels[0], 1e-4))
+    rise = np.maximum(np.diff(log, axis=0, prepend=log[:1]), 0).sum(axis=1)
+    beats = np.asarray(heard.beat_times) * features.sample_rate / HOP
+    shifts = np.arange(-7.0, 7.01, 0.25)
+    at = np.floor(beats[:, None] + shifts[None]).astype(int)
+    found = rise[np.clip(at, 0, features.frames - 1)].mean(axis=0)
+    # A frame wide plateau: its middle, less a quarter of a frame to be on time.
+    smooth = np.convolve(np.pad(found, 2, mode="edge"), np.ones(5) / 5, "valid")
+    return float(shifts[smooth.argmax()]) - 0.25
+
+
+def _write_phrase(
+    song: int, features: Features, heard: Heard, beats: range, late: float
+) -> dict:
     per_second = features.sample_rate / HOP
     times = np.asarray(heard.beat_times[beats.start : beats.stop + 1]) * per_second
+    times = np.clip(times + late, 0, features.frames - 1)
     first = max(0, int(times[0]) - _MARGIN) // 2 * 2
     last = min(features.frames, int(times[-1]) + _MARGIN) // 2 * 2
     here, drawn = slice(first, last), slice(first // 2, last // 2)
@@ -241,6 +263,8 @@ def _write_phrase(song: int, features: Features, heard: Heard, beats: range) -> 
     sections = np.searchsorted(
         np.asarray(heard.boundaries[1:-1]), np.asarray(heard.beat_times)[numbers] + 1e-3
     )
+
+    ideas = {letter: i for i, letter in enumerate(dict.fromkeys(heard.letters))}
 
     def mean_over_beats(values: np.ndarray) -> np.ndarray:
         return np.stack(
@@ -268,7 +292,7 @@ def _write_phrase(song: int, features: Features, heard: Heard, beats: range) -> 
         "beat_in_bar": np.maximum(numbers - downbeats[bar], 0).astype(np.int32)
         if len(downbeats)
         else np.zeros(len(beats), np.int32),
-        "beat_section": sections.astype(np.int32),
+        "beat_idea": np.array([ideas[heard.letters[i]] for i in sections], np.int32),
         "beat_chroma": beat_chroma,
         "beat_level": (10 * np.log10(mean_over_beats(power) + 1e-12)).astype(
             np.float32

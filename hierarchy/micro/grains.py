@@ -22,7 +22,12 @@ from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book
 from hierarchy.micro import conditions, sampling
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
-from hierarchy.training.checkpoint import load_weights, read_config, write_model
+from hierarchy.training.checkpoint import (
+    load_weights,
+    read_config,
+    read_extra,
+    write_model,
+)
 from structure.errors import RequestError
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "grains"
@@ -126,7 +131,9 @@ class GrainModel:
         config = read_config(folder, WaveNetConfig)
         net = load_weights(WaveNet(config, rngs=nnx.Rngs(0)), folder)
         books = {}
-        for style in config.styles:
+        # The style that is taken when none is asked for comes first.
+        first = read_extra(folder).get("default_style")
+        for style in sorted(config.styles, key=lambda style: style != first):
             path = folder / "gestures" / f"{style}.safetensors"
             if path.exists():
                 books[style] = Book.read(path)
