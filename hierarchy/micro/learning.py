@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,9 @@ class LessonConfig:
     side: share of windows taken from the side of stereo recordings.
     without_sketch, without_coarse, without_style: share of windows that lack it.
     thinned: share of the others whose sketch is thinned to a random few sinusoids.
+    matmul: precision of matrix products in training. "default" is what the device
+        does best: float32 on CPUs (bfloat16 was 1.1 to 1.2 times slower there),
+        TensorFloat-32 on GPUs, bfloat16 on TPUs. Weights are float32 throughout.
     """
 
     frames: int = 48
@@ -52,15 +56,16 @@ class LessonConfig:
     without_coarse: float = 0.1
     without_style: float = 0.1
     thinned: float = 0.4
+    matmul: Literal["default", "bfloat16", "tensorfloat32", "float32"] = "default"
 
     def __post_init__(self):
         if self.frames < 8 or self.frames % 2:
             raise ValueError(f"frames is even and at least 8, got {self.frames}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size starts at 1, got {self.batch_size}")
-        for field in dataclasses.fields(self)[2:]:
+        for field in dataclasses.fields(self):
             share = getattr(self, field.name)
-            if not 0 <= share <= 1:
+            if isinstance(field.default, float) and not 0 <= share <= 1:
                 raise ValueError(f"{field.name} is from 0 to 1, got {share}")
 
 
@@ -130,9 +135,14 @@ def fit_grains(
     peaks = model.config.peaks
     usable = [one for one in train if one.units >= lessons.frames // 2]
     judges = [one for one in held_out if one.units >= lessons.frames // 2]
+
+    def loss(model, window, key):
+        with jax.default_matmul_precision(lessons.matmul):
+            return training_loss(model, window, key)
+
     return fit(
         model,
-        training_loss,
+        loss if lessons.matmul != "default" else training_loss,
         window_batches(usable, lessons, peaks=peaks, seed=fitting.seed),
         validation=validation_windows(judges, lessons, peaks=peaks) if judges else (),
         config=fitting,
