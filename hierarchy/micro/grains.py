@@ -300,7 +300,7 @@ def _sample_batch(model, requests, batch, temperature, report) -> list[np.ndarra
         temperature=temperature,
         progress=report,
     )
-    waveforms = np.asarray(_finish(shape, stacked["levels"]))
+    waveforms = np.asarray(_finish(shape, stacked["levels"], stacked["asked"]))
     start = WARM_UP * FRAME
     return [
         waveforms[row, start : start + requests[index].frames * FRAME]
@@ -334,10 +334,12 @@ def _row(request: GrainRequest, channel: int, length: int, peaks: int) -> dict:
         "frequency": longer(request.frequency, lacking // 2),
         "amplitude": longer(np.where(rank < given, amplitude, 0), lacking // 2),
         "phase": longer(request.phase[channel], lacking // 2),
+        "asked": np.float32(np.arange(length) < _length(request)),
         "style": np.int32(request.style),
         "coarse": np.float32(request.coarse),
         "share": np.float32(given / peaks),
         "seed": np.uint32(seed_from(request.seed, channel)),
+        "length": np.int32(_length(request)),
     }
 
 
@@ -364,8 +366,8 @@ def _prepare(stacked, sample_rate):
 
 
 @jax.jit
-def _finish(shape, levels):
-    shape = _to_unit_level(shape, levels.shape[-2] - 2 * CONTEXT)
+def _finish(shape, levels, asked):
+    shape = _to_unit_level(shape, asked)
     context = jnp.zeros(
         [*shape.shape[:-2], CONTEXT * FRAME // shape.shape[-1], shape.shape[-1]]
     )
@@ -378,19 +380,23 @@ EVENING = 12  # frames on either side over which a grain's level is evened out
 MOST_GAIN = 4.0
 
 
-def _to_unit_level(shape, frames):
+def _to_unit_level(shape, asked):
     """Shape whose level, over a quarter of a second, is what shape's level is: 1.
 
     What the model draws with little to go by is quieter than what it learned from,
-    since a mean is quieter than what it is the mean of.
+    since a mean is quieter than what it is the mean of. Only frames that were asked
+    for count (`asked` [..., frames] is 1 there): what follows a grain's end differs
+    with the company it is sampled in.
     """
+    frames = asked.shape[-1]
     cut = shape.reshape(*shape.shape[:-2], frames, -1, shape.shape[-1])
-    power = jnp.square(cut).mean(axis=-2)
+    heard = asked[..., None] * jnp.ones_like(cut[..., 0, :])
+    power = heard * jnp.square(cut).mean(axis=-2)
     edges = [(0, 0)] * (power.ndim - 2) + [(EVENING + 1, EVENING), (0, 0)]
     running = jnp.cumsum(jnp.pad(power, edges), axis=-2)
     width = 2 * EVENING + 1
-    inside = jnp.cumsum(jnp.pad(jnp.ones_like(power), edges), axis=-2)
+    inside = jnp.cumsum(jnp.pad(heard, edges), axis=-2)
     mean, count = (x[..., width:, :] - x[..., :-width, :] for x in (running, inside))
-    gain = jax.lax.rsqrt(mean / count + 1e-6)
+    gain = jax.lax.rsqrt(mean / jnp.maximum(count, 1) + 1e-6)
     gain = jnp.clip(gain, 1 / MOST_GAIN, MOST_GAIN)
     return (cut * gain[..., None, :]).reshape(shape.shape)

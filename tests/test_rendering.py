@@ -1,0 +1,84 @@
+"""A plan becomes a finished song, the same one every time."""
+
+import numpy as np
+import pytest
+
+from hierarchy.macro.mastering import loudness_lufs, true_peak_db
+from hierarchy.macro.performing import RING
+from hierarchy.macro.rendering import render_song
+from structure.errors import RequestError
+from structure.plan import SongPlan
+from tests.small_worlds import RATE, small_plan, tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(small_song):
+    return tiny_model(small_song)
+
+
+@pytest.fixture(scope="module")
+def told():
+    return []
+
+
+@pytest.fixture(scope="module")
+def song(model, told):
+    plan = small_plan("ABC", tempo=200)
+    return render_song(plan, model, progress=lambda *at: told.append(at))
+
+
+def test_a_song_is_as_long_as_its_plan_and_what_rings_on(song):
+    assert song.waveform.dtype == np.float32
+    assert song.sample_rate == RATE
+    wanted = (song.plan.seconds + RING) * RATE
+    assert song.waveform.shape == (2, pytest.approx(wanted, abs=2))
+    assert song.section_starts == pytest.approx([0, 4.8, 9.6, 10.8])
+
+
+def test_a_song_is_loud_enough_and_nowhere_too_loud(song):
+    assert np.isfinite(song.waveform).all()
+    assert loudness_lufs(song.waveform, RATE) == pytest.approx(-14, abs=0.5)
+    assert true_peak_db(song.waveform) <= -1 + 0.05
+    assert np.abs(song.waveform.mean(axis=1)).max() < 1e-3
+
+
+def test_a_song_never_falls_silent_inside(song):
+    seconds = song.waveform[:, : 10 * RATE].reshape(2, 10, RATE)
+    assert (np.abs(seconds).max(axis=(0, 2)) > 0.01).all()
+    # And ends in silence.
+    assert np.abs(song.waveform[:, -20:]).max() < 1e-3
+
+
+def test_progress_rises_to_the_end(told, song):
+    done, total = zip(*told, strict=True)
+    assert list(done) == sorted(done)
+    assert done[-1] == total[-1] == total[0] > 0
+
+
+def test_the_plan_that_came_out_gives_the_same_song_again(song, model, tmp_path):
+    song.plan.write(tmp_path / "song.plan.json")
+    again = render_song(SongPlan.read(tmp_path / "song.plan.json"), model)
+    assert again.plan == song.plan
+    assert again.waveform.tobytes() == song.waveform.tobytes()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_song(song, model):
+    plan = small_plan("ABC", tempo=200)
+    same = render_song(plan, model, seed=plan.seed)
+    assert same.waveform.tobytes() == song.waveform.tobytes()
+    other = render_song(plan, model, seed=plan.seed + 1)
+    assert other.waveform.tobytes() != song.waveform.tobytes()
+    assert other.plan.seed == plan.seed + 1
+
+
+def test_a_free_song_is_a_song_too(model):
+    song = render_song(
+        small_plan("C", tempo=200), model, freedom=1.0, variation=1.0, loudness=-20
+    )
+    assert np.isfinite(song.waveform).all()
+    assert loudness_lufs(song.waveform, RATE) == pytest.approx(-20, abs=0.5)
+
+
+def test_a_style_that_the_model_does_not_know_is_refused(model):
+    with pytest.raises(RequestError, match="no style 'polka'"):
+        render_song(small_plan("C", style="polka"), model)
