@@ -25,7 +25,7 @@ from structure.plan import Section, SongPlan
 FEWEST = 8  # beats that make a scene
 MOST = 160  # beats that a section chooses from
 WRONG_CHORD, WRONG_PLACE, TRANSPOSED, CHANCE = 7.0, 0.8, 0.05, 0.5
-FAINT, TONELESS = 2.5, 1.5
+FAINT, TONELESS, BORROWED = 2.0, 2.0, 1.2
 JUMP, EDGE, AGAIN = 0.7, 0.12, 1.0
 RETUNED, BY_SEMITONE = 0.6, 0.05  # a transposition that changes scrambles a melody
 FITTING = 0.85  # a chord that no gesture of a scene fits this well is sought elsewhere
@@ -37,7 +37,7 @@ class Scene:
 
     song: int
     beats: np.ndarray  # int [beats], indices into the book
-    level: float  # dB, mean
+    level: float  # dB, of the beats on which it plays
 
 
 def scenes_of(book: Book) -> list[Scene]:
@@ -48,11 +48,15 @@ def scenes_of(book: Book) -> list[Scene]:
         for idea in np.unique(book.beat_idea[mine]):
             beats = mine[book.beat_idea[mine] == idea]
             if len(beats) >= FEWEST:
-                found.append(Scene(song, beats, float(book.beat_level[beats].mean())))
+                found.append(_scene(book, song, beats))
     if not found:
         everything = np.arange(len(book))
-        found = [Scene(0, everything, float(book.beat_level.mean()))]
+        found = [_scene(book, 0, everything)]
     return found
+
+
+def _scene(book: Book, song: int, beats: np.ndarray) -> Scene:
+    return Scene(song, beats, float(np.quantile(book.beat_level[beats], 0.6)))
 
 
 def natural_tempo(book: Book, seed: int) -> float:
@@ -132,10 +136,14 @@ def _assign_scenes(plan: SongPlan, book: Book, *, seed: int) -> dict[str, list[S
 
 
 def _clarity(plan: SongPlan, book: Book, scenes: list[Scene]) -> np.ndarray:
-    """How clearly the better gestures of each scene can say a plan's chords, 0 to 1."""
+    """How clearly the better gestures of each scene can say a plan's chords, 0 to 1.
+
+    Noise says none, however well its chroma may fit.
+    """
     kinds = sorted({c for s in plan.sections for bar in s.chords for c in bar})
     fits = fit_to_chords(book, kinds).max(axis=2).mean(axis=0)
-    return np.array([np.quantile(fits[scene.beats], 0.8) for scene in scenes])
+    tonal = np.clip(book.beat_tonality / 0.7, 0.2, 1) ** 0.25
+    return np.array([np.quantile((fits * tonal)[s.beats], 0.8) for s in scenes])
 
 
 def _contrasting(
@@ -258,9 +266,13 @@ def _path(
     # same cost, so that phrases repeat, and answers differ from them.
     answer = np.arange(len(chords)) // (4 * beats_per_bar) % 2
     chance = CHANCE * random.random([2, len(kinds), beats_per_bar, count])
-    loudness = book.beat_level[beats] - book.song_level[book.beat_song[beats]]
-    always = FAINT * np.maximum(-10 - loudness, 0) / 10
+    # Neither holes nor bursts: about as loud as the scene is when it plays.
+    over = book.beat_level[beats] - scenes[0].level
+    always = FAINT * (np.maximum(-3 - over, 0) + 0.5 * np.maximum(over - 6, 0)) / 6
     always = always + TONELESS * np.maximum(0.6 - book.beat_tonality[beats], 0)
+    # Borrowed from another scene only where the chord cannot be had otherwise: what
+    # all sections share tells none of them from the others.
+    always = always + BORROWED * ~np.isin(beats, scenes[0].beats)
     asked = (
         WRONG_PLACE * (book.beat_in_bar[beats][None] % beats_per_bar != place[:, None])
         + chance[answer, which, place]
