@@ -122,7 +122,7 @@ def test_every_misuse_says_what_would_fit(tmp_path):
         write_waveform(tmp_path / "a.mp4", y, 8000)
     with pytest.raises(RequestError, match="PCM_24"):
         write_waveform(tmp_path / "a.flac", y, 8000, subtype="FLOAT")
-    with pytest.raises(RequestError, match="mood.*title"):
+    with pytest.raises(RequestError, match=r"mood.*title"):
         write_waveform(tmp_path / "a.flac", y, 8000, tags={"mood": "blue"})
     with pytest.raises(RequestError, match=r"\[channels, samples\]"):
         write_waveform(tmp_path / "a.flac", y[0], 8000)
