@@ -12,6 +12,7 @@ from hierarchy.material.features import (
     measure,
     middle_and_side,
     whole_frames,
+    with_bands,
 )
 from hierarchy.material.sketch import Sketch
 
@@ -184,3 +185,14 @@ def test_the_classic_model_hears_one_band():
     levels = measure(tones(1000.0), RATE, bands=1).levels
     assert levels.shape[-1] == 1
     np.testing.assert_allclose(levels[0, 20:-20], 0.2 / 2**0.5, rtol=0.02)
+
+
+def test_levels_can_be_had_for_any_number_of_bands():
+    rng = np.random.default_rng(0)
+    waveform = rng.normal(0, 0.1, (2, 8192)).astype(np.float32)
+    heard = measure(waveform, 44_100, bands=16)
+    fewer = with_bands(heard, waveform, 4)
+    np.testing.assert_allclose(
+        fewer.levels, measure(waveform, 44_100, bands=4).levels, rtol=1e-5
+    )
+    assert with_bands(heard, waveform, 16) is heard

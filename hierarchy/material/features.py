@@ -156,6 +156,23 @@ def levels_of(split_bands: np.ndarray) -> np.ndarray:
     return np.exp(smooth).astype(np.float32)
 
 
+def with_bands(features: Features, waveform: np.ndarray, bands: int) -> Features:
+    """The same features with the levels of another number of bands.
+
+    Args:
+        features: measured on `waveform`.
+        waveform: float32 [1 or 2, samples].
+        bands: a divisor of HOP.
+    """
+    if features.levels.shape[-1] == bands:
+        return features
+    pair = whole_frames(middle_and_side(np.asarray(waveform, np.float32)))
+    split = [np.asarray(filterbank.split(jnp.asarray(one), bands)) for one in pair]
+    return dataclasses.replace(
+        features, levels=np.stack([levels_of(one) for one in split])
+    )
+
+
 def measure(
     waveform: np.ndarray,
     sample_rate: int,

@@ -18,6 +18,7 @@ import numpy as np
 from flax import nnx
 
 from hierarchy.material.corpus import Corpus, CorpusSong
+from hierarchy.material.features import Features, with_bands
 from hierarchy.material.gestures import SECONDS, make_book
 from hierarchy.micro.baselines import baseline_bits
 from hierarchy.micro.grains import GrainModel, make_grains, request_like
@@ -212,8 +213,9 @@ def train_grains(
         corpora: folders from `prepare_corpus`; each is a style, named as its folder.
         out: what to write; see above.
         config: a recipe or its TOML file; None takes the defaults.
-        start_from: a model to adapt; its shape replaces the recipe's, and the styles
-            of the corpora are added to its own.
+        start_from: a model to adapt; its shape replaces the recipe's, and the corpora
+            become its styles. The styles that it had are not kept: their gestures
+            stay with the model that they came with.
         resume: go on where an earlier call with the same arguments stopped.
         minutes: stop after this time, with what was learnt by then.
         steps: instead of the recipe's.
@@ -261,7 +263,10 @@ def train_grains(
     out = Path(out)
     books = {
         style: make_book(
-            [(song.source, song.features(), song.heard()) for song in corpus.songs],
+            [
+                (song.source, features_of(song, model_config), song.heard())
+                for song in corpus.songs
+            ],
             seconds=recipe.book.seconds,
         )
         for style, corpus in opened.items()
@@ -363,8 +368,16 @@ def _lessons(opened, config, lessons, loading):
     return train, held_out, show
 
 
+def features_of(song: CorpusSong, config: WaveNetConfig) -> Features:
+    """A song's features, with the levels of as many bands as the model has."""
+    features = song.features()
+    if features.levels.shape[-1] == config.bands:
+        return features  # without reading the sound
+    return with_bands(features, song.audio(), config.bands)
+
+
 def _one_lesson(song: CorpusSong, config: WaveNetConfig, style: int) -> Lesson:
-    return lesson(song.id, song.audio(), song.features(), config, style=style)
+    return lesson(song.id, song.audio(), features_of(song, config), config, style=style)
 
 
 def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
@@ -375,7 +388,11 @@ def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
     for _, song, style in chosen:
         first = int(0.4 * song.seconds * rate / 1024) * 2
         request = request_like(
-            song.features(), first, int(seconds * rate / 1024) * 2, style=style, seed=0
+            features_of(song, model.config),
+            first,
+            int(seconds * rate / 1024) * 2,
+            style=style,
+            seed=0,
         )
         requests.append(request)
         asked.append(song.audio()[:, first * 512 : (first + request.frames) * 512])
