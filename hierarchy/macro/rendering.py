@@ -103,7 +103,7 @@ def render_song(
     grains = make_grains(
         model,
         performance.requests,
-        temperature=0.65 + 0.35 * freedom,
+        temperature=0.75 + 0.25 * freedom,
         progress=progress,
     )
     mix = assemble(

@@ -45,6 +45,7 @@ class LessonConfig:
     side: share of windows taken from the side of stereo recordings.
     without_sketch, without_coarse, without_style: share of windows that lack it.
     thinned: share of the others whose sketch is thinned to a random few sinusoids.
+    past_noise: most noise that is laid over the past, in levels; see `training_loss`.
     matmul: precision of matrix products in training. "default" is what the device
         does best: float32 on CPUs (bfloat16 was 1.1 to 1.2 times slower there),
         TensorFloat-32 on GPUs, bfloat16 on TPUs. Weights are float32 throughout.
@@ -57,6 +58,7 @@ class LessonConfig:
     without_coarse: float = 0.1
     without_style: float = 0.1
     thinned: float = 0.4
+    past_noise: float = 0.4
     matmul: Literal["default", "bfloat16", "tensorfloat32", "float32"] = "default"
 
     def __post_init__(self):
@@ -139,11 +141,14 @@ def fit_grains(
 
     def loss(model, window, key):
         with jax.default_matmul_precision(lessons.matmul):
-            return training_loss(model, window, key)
+            return training_loss(model, window, key, past_noise=lessons.past_noise)
+
+    def judge(model, window, key):
+        return validation_loss(model, window, key, past_noise=lessons.past_noise)
 
     return fit(
         model,
-        loss if lessons.matmul != "default" else training_loss,
+        loss,
         window_batches(usable, lessons, peaks=peaks, seed=fitting.seed),
         validation=validation_windows(judges, lessons, peaks=peaks) if judges else (),
         config=fitting,
@@ -154,7 +159,7 @@ def fit_grains(
             "lessons": dataclasses.asdict(lessons),
             **(settings or {}),
         },
-        validation_loss=validation_loss,
+        validation_loss=judge,
         items=lessons.batch_size * lessons.frames * model.config.steps_per_frame,
         on_progress=on_progress,
         on_checkpoint=on_checkpoint,

@@ -19,8 +19,14 @@ def band_weights(bands: int) -> np.ndarray:
     return (weights / weights.mean()).astype(np.float32)
 
 
-def _bits(model: WaveNet, window: Window) -> tuple[jax.Array, jax.Array]:
-    """Bits of each band sample that counts, and its audibility; [batch, steps, bands]."""
+def _bits(
+    model: WaveNet, window: Window, past: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Bits of each band sample that counts, and its audibility; [batch, steps, bands].
+
+    `past` is what the model hears of the shape; the shape itself if None.
+    """
+    past = window.shape if past is None else past
     config = model.config
     sketch = conditions.draw(
         window.frequency,
@@ -33,36 +39,58 @@ def _bits(model: WaveNet, window: Window) -> tuple[jax.Array, jax.Array]:
     frames = conditions.withhold(
         window.frames, coarse=window.coarse, sketch_share=window.share
     )
-    parameters = model(window.shape, sketch, frames, window.style)
+    parameters = model(past, sketch, frames, window.style)
     start = UNHEARD * config.steps_per_frame
     bits = -mixture.log_likelihood(parameters, window.shape)[:, start:] / jnp.log(2.0)
     heard = audible(window.levels[:, 2 + UNHEARD : -2])
     return bits, jnp.repeat(heard, config.steps_per_frame, axis=1)
 
 
-def training_loss(model: WaveNet, window: Window, key: jax.Array):
-    """Weighted bits per sample; see `fit` for the contract."""
-    del key  # what is withheld was drawn with the window
-    bits, heard = _bits(model, window)
+def training_loss(
+    model: WaveNet, window: Window, key: jax.Array, *, past_noise: float = 0.0
+):
+    """Weighted bits per sample; see `fit` for the contract.
+
+    The past that the model hears is made uncertain by noise of up to `past_noise`
+    times the level, another amount for each window. A model that always heard the
+    true past trusts its own too much when it samples, and its errors grow.
+    """
+    amount, noise = jax.random.split(key)
+    spread = past_noise * jax.random.uniform(amount, (window.shape.shape[0], 1, 1))
+    bits, heard = _bits(model, window, _uncertain(window.shape, spread, noise))
     weights = heard * jnp.asarray(band_weights(model.config.bands))[None, None]
     return (bits * weights).sum() / weights.sum(), {
         "bits": (bits * heard).sum() / heard.sum()
     }
 
 
-def validation_loss(model: WaveNet, window: Window, key: jax.Array):
-    """Bits per sample with the sketch, with the coarse conditions alone, and free."""
-    del key
+def validation_loss(
+    model: WaveNet, window: Window, key: jax.Array, *, past_noise: float = 0.0
+):
+    """Bits per sample with the sketch, with the coarse conditions alone, and free.
+
+    The metrics are bits given the true past. What is judged by is bits given a past
+    as uncertain as training's is on average, since that is how the model will sample.
+    """
     none, full = jnp.zeros_like(window.share), jnp.ones_like(window.share)
     levels_of_detail = {
-        "sketch": (full, full),
-        "coarse": (full, none),
-        "free": (none, none),
+        "sketch": (0.6, full, full),
+        "coarse": (0.3, full, none),
+        "free": (0.1, none, none),
     }
-    metrics = {}
-    for name, (coarse, share) in levels_of_detail.items():
-        bits, heard = _bits(model, window._replace(coarse=coarse, share=share))
+    past = _uncertain(window.shape, past_noise / 2, key)
+    loss, metrics = 0.0, {}
+    for name, (weight, coarse, share) in levels_of_detail.items():
+        asked = window._replace(coarse=coarse, share=share)
+        bits, heard = _bits(model, asked)
         metrics[f"bits_{name}"] = (bits * heard).sum() / heard.sum()
-    return 0.6 * metrics["bits_sketch"] + 0.3 * metrics["bits_coarse"] + (
-        0.1 * metrics["bits_free"]
-    ), metrics
+        if past_noise:
+            bits, heard = _bits(model, asked, past)
+        loss = loss + weight * (bits * heard).sum() / heard.sum()
+    return loss, metrics
+
+
+def _uncertain(
+    shape: jax.Array, spread: jax.Array | float, key: jax.Array
+) -> jax.Array:
+    return shape + spread * jax.random.normal(key, shape.shape)
