@@ -377,7 +377,7 @@ def _finish(shape, levels, asked):
 
 
 EVENING = 12  # frames on either side over which a grain's level is evened out
-MOST_GAIN = 4.0
+MOST_GAIN = 30.0  # where little is asked, what comes first is little too
 
 
 def _to_unit_level(shape, asked):
