@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hierarchy.macro.performing import perform
+from hierarchy.macro.performing import EARLY, perform
 from hierarchy.material.gestures import Book, fit_to_chords
 from hierarchy.micro.grains import Grain, GrainModel, make_grains, seed_from
 from structure.errors import RequestError
@@ -155,9 +155,8 @@ def _gestures(
 def _one_bar(book: Book, gesture: int, wish: Wish, seconds: float) -> SongPlan:
     """A plan whose first bar lasts `seconds` or more and begins with a gesture."""
     natural = float(np.clip(60 / book.beat_seconds[gesture], SLOWEST, FASTEST))
-    beats = int(
-        np.clip(np.ceil(seconds * natural / 60 - 0.01), min(_BEATS), max(_BEATS))
-    )
+    seconds = seconds + EARLY  # by which a bar's grain ends before its bar line
+    beats = int(np.clip(np.ceil(seconds * natural / 60), min(_BEATS), max(_BEATS)))
     tempo = float(np.clip(min(natural, 60 * beats / seconds), SLOWEST, FASTEST))
     # The beats that followed it where it was heard; the last one again at the end.
     mine = np.flatnonzero(book.beat_phrase == book.beat_phrase[gesture])
