@@ -57,10 +57,8 @@ def train_sequencer(
         from hierarchy.macro.learning import train_sequencer as train
 
         recipe = SequencerRecipe.read(config)
-        changes = {"minutes": minutes, "steps": steps}
-        changes = {k: v for k, v in changes.items() if v is not None}
         try:
-            fit = dataclasses.replace(recipe.fit, **changes)
+            fit = recipe.fit.limited(steps=steps, minutes=minutes)
         except ValueError as error:
             raise cli.RequestError(f"{config} with these options: {error}") from None
         result = train(

@@ -315,11 +315,8 @@ def _recipe(config, start_from, *, minutes, steps, seed) -> GrainRecipe:
     recipe = config if isinstance(config, GrainRecipe) else GrainRecipe()
     if isinstance(config, str | Path):
         recipe = GrainRecipe.read(config)
-    changes = {"seed": seed, "minutes": minutes or recipe.fit.minutes}
-    if steps is not None:
-        warm_up = min(recipe.fit.warmup_steps, steps - 1)
-        changes |= {"steps": steps, "warmup_steps": warm_up}
-    recipe = dataclasses.replace(recipe, fit=dataclasses.replace(recipe.fit, **changes))
+    fitting = recipe.fit.limited(steps=steps, minutes=minutes)
+    recipe = dataclasses.replace(recipe, fit=dataclasses.replace(fitting, seed=seed))
     if start_from is not None:
         given = read_model_config(start_from, WaveNetConfig)
         recipe = dataclasses.replace(recipe, model=given)

@@ -64,6 +64,20 @@ class FitConfig:
         if self.seed < 0:
             raise ValueError(f"seed starts at 0, got {self.seed}")
 
+    def limited(self, *, steps: int | None, minutes: float | None) -> FitConfig:
+        """The same with other limits, where given; a warmup fits into few steps.
+
+        Raises:
+            ValueError: if a limit is not above 0.
+        """
+        changes = {}
+        if minutes is not None:
+            changes["minutes"] = minutes
+        if steps is not None:
+            changes["steps"] = steps
+            changes["warmup_steps"] = min(self.warmup_steps, max(steps - 1, 0))
+        return dataclasses.replace(self, **changes)
+
     def schedule(self) -> optax.Schedule:
         """Step to learning rate."""
         return optax.warmup_cosine_decay_schedule(
