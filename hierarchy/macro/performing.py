@@ -239,17 +239,13 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
         # A breath before what comes: where a drummer would lift the sticks.
         inside_breath = np.clip((middle - beats + BREATH_BEATS) / BREATH_BEATS, 0, 1)
         quieter = 10 ** (BREATH * inside_breath / 20)
-        levels = levels * quieter[None, :, None]
-        fading = quieter[::2, None]
-        sketch = Sketch(sketch.frequency, sketch.middle * fading, sketch.side * fading)
+        levels, sketch = _faded(levels, sketch, quieter)
     if ring:
         over = np.maximum(middle - beats, 0) * plan.beat_seconds
         decay = 10 ** (
             -(RING_DECAY * over + 60 * np.maximum(over - RING + 0.3, 0)) / 20
         )
-        levels = levels * decay[None, :, None]
-        fading = decay[::2, None]
-        sketch = Sketch(sketch.frequency, sketch.middle * fading, sketch.side * fading)
+        levels, sketch = _faded(levels, sketch, decay)
         onset = np.where(over > 0.1, 0.0, onset)
     levels = np.maximum(levels, FLOOR).astype(np.float32)
 
@@ -268,6 +264,13 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
     return _Timeline(
         before, levels, brightness, onset, tonality, place, sketch, phase, chroma
     )
+
+
+def _faded(levels, sketch: Sketch, gain: np.ndarray) -> tuple[np.ndarray, Sketch]:
+    """Levels [2, frames, bands] and their sketch, times a gain for each frame."""
+    drawn = gain[::2, None]
+    sketch = Sketch(sketch.frequency, sketch.middle * drawn, sketch.side * drawn)
+    return levels * gain[None, :, None], sketch
 
 
 def _source_frames(book, gestures, beat, inside, *, count) -> np.ndarray:

@@ -20,6 +20,7 @@ from hierarchy.material.companding import from_shape
 from hierarchy.material.features import FLOOR, Features
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book
+from hierarchy.material.sketch import ranks
 from hierarchy.micro import conditions, sampling
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.checkpoint import (
@@ -321,8 +322,7 @@ def _row(request: GrainRequest, channel: int, length: int, peaks: int) -> dict:
         is_side=channel == 1,
     )[CONTEXT:-CONTEXT]
     amplitude = request.amplitude[channel]
-    weight = request.amplitude.max(axis=0) * np.sqrt(np.maximum(request.frequency, 20))
-    rank = np.argsort(np.argsort(-weight, axis=1), axis=1)
+    rank = ranks(request.frequency, request.amplitude)
     given = min(request.peaks, peaks)
 
     def longer(array: np.ndarray, by: int) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 from flax import nnx
 
 from hierarchy.material.corpus import Corpus, CorpusSong
+from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.features import Features, with_bands
 from hierarchy.material.gestures import SECONDS, make_book
 from hierarchy.micro.baselines import baseline_bits
@@ -388,16 +389,16 @@ def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
     chosen = show[:: max(1, len(show) // most)][:most]
     requests, asked = [], []
     for _, song, style in chosen:
-        first = int(0.4 * song.seconds * rate / 1024) * 2
+        first = int(0.4 * song.seconds * rate / (2 * FRAME)) * 2
         request = request_like(
             features_of(song, model.config),
             first,
-            int(seconds * rate / 1024) * 2,
+            int(seconds * rate / (2 * FRAME)) * 2,
             style=style,
             seed=0,
         )
         requests.append(request)
-        asked.append(song.audio()[:, first * 512 : (first + request.frames) * 512])
+        asked.append(song.audio()[:, first * FRAME : (first + request.frames) * FRAME])
     for (name, _, _), wanted, grain in zip(
         chosen, asked, make_grains(model, requests), strict=True
     ):

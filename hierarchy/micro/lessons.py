@@ -12,6 +12,7 @@ from hierarchy.material import bands as filterbank
 from hierarchy.material.companding import to_shape
 from hierarchy.material.features import FLOOR, Features, middle_and_side, whole_frames
 from hierarchy.material.features import HOP as FRAME
+from hierarchy.material.sketch import ranks
 from hierarchy.micro import conditions
 from hierarchy.micro.wavenet import WaveNetConfig
 
@@ -128,8 +129,7 @@ def lesson(
     sketch = features.sketch.strongest(config.peaks)
     amplitudes = np.stack([np.abs(sketch.middle), np.abs(sketch.side)])[:channels]
     phases = np.stack([np.angle(sketch.middle), np.angle(sketch.side)])[:channels]
-    loud = amplitudes.max(axis=0) * np.sqrt(np.maximum(sketch.frequency, 20.0))
-    rank = np.argsort(np.argsort(-loud, axis=1), axis=1)
+    rank = ranks(sketch.frequency, amplitudes)
     shape = [
         np.asarray(
             to_shape(filterbank.split(jnp.asarray(one), config.bands), levels)
