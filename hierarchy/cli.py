@@ -65,7 +65,6 @@ def command(function: Callable[..., None]) -> typer.Typer:
             raise typer.Exit(FAULT) from None
 
     app = typer.Typer(
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
