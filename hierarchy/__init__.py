@@ -11,18 +11,37 @@ The verbs of the commands as functions, arrays in and arrays out:
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hierarchy.configs import find_config
+    from hierarchy.devices import keep_compiled_programs, use_all_cores
     from hierarchy.export.pictures import draw_grain, draw_plan, draw_song
+    from hierarchy.export.showing import hear, see
+    from hierarchy.macro.choosing import natural_tempo
     from hierarchy.macro.clips import make_clips
     from hierarchy.macro.learning import train_sequencer
     from hierarchy.macro.rendering import Song, compose_song, render_song
     from hierarchy.material.audio import read_waveform, write_waveform
+    from hierarchy.material.bands import join as join_bands
+    from hierarchy.material.bands import split as split_bands
+    from hierarchy.material.companding import from_shape, to_shape
     from hierarchy.material.corpus import Corpus, prepare_corpus
     from hierarchy.material.features import Features, measure
-    from hierarchy.micro.grains import Grain, GrainModel, GrainRequest, make_grains
+    from hierarchy.material.sketch import Sketch
+    from hierarchy.material.sketch import render as render_sinusoids
+    from hierarchy.micro.grains import (
+        Grain,
+        GrainModel,
+        GrainRequest,
+        make_grains,
+        request_like,
+    )
     from hierarchy.micro.learning import train_grains
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""The models that come with the package, in its folders grains and sequencer."""
 
 _HOMES = {
     "Corpus": "material.corpus",
@@ -30,41 +49,69 @@ _HOMES = {
     "Grain": "micro.grains",
     "GrainModel": "micro.grains",
     "GrainRequest": "micro.grains",
+    "Sketch": "material.sketch",
     "Song": "macro.rendering",
     "compose_song": "macro.rendering",
     "draw_grain": "export.pictures",
     "draw_plan": "export.pictures",
     "draw_song": "export.pictures",
+    "find_config": "configs",
+    "from_shape": "material.companding",
+    "hear": "export.showing",
+    "join_bands": "material.bands:join",
+    "keep_compiled_programs": "devices",
     "make_clips": "macro.clips",
     "make_grains": "micro.grains",
     "measure": "material.features",
+    "natural_tempo": "macro.choosing",
     "prepare_corpus": "material.corpus",
     "read_waveform": "material.audio",
+    "render_sinusoids": "material.sketch:render",
     "render_song": "macro.rendering",
+    "request_like": "micro.grains",
+    "see": "export.showing",
+    "split_bands": "material.bands:split",
+    "to_shape": "material.companding",
     "train_grains": "micro.learning",
     "train_sequencer": "macro.learning",
+    "use_all_cores": "devices",
     "write_waveform": "material.audio",
 }
+"""Where each name lives; after a colon, what it is called there."""
 
 __all__ = [
+    "PRETRAINED",
     "Corpus",
     "Features",
     "Grain",
     "GrainModel",
     "GrainRequest",
+    "Sketch",
     "Song",
     "compose_song",
     "draw_grain",
     "draw_plan",
     "draw_song",
+    "find_config",
+    "from_shape",
+    "hear",
+    "join_bands",
+    "keep_compiled_programs",
     "make_clips",
     "make_grains",
     "measure",
+    "natural_tempo",
     "prepare_corpus",
     "read_waveform",
+    "render_sinusoids",
     "render_song",
+    "request_like",
+    "see",
+    "split_bands",
+    "to_shape",
     "train_grains",
     "train_sequencer",
+    "use_all_cores",
     "write_waveform",
 ]
 
@@ -73,7 +120,8 @@ def __getattr__(name: str) -> Any:
     # Imported when first asked for: a command's --help should not wait for JAX.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute or name)
 
 
 def __dir__() -> list[str]:
