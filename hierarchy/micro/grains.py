@@ -20,6 +20,7 @@ from hierarchy.material.companding import from_shape
 from hierarchy.material.features import FLOOR, Features
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book
+from hierarchy.material.moments import Moments
 from hierarchy.material.sketch import ranks
 from hierarchy.micro import conditions, sampling
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
@@ -93,10 +94,18 @@ class Grain:
 
 @dataclasses.dataclass(frozen=True)
 class GrainModel:
-    """A trained WaveNet and the books of gestures of its styles."""
+    """A trained WaveNet, the gestures of its styles and what it learned from.
+
+    Attributes:
+        net: the network.
+        books: by style.
+        moments: prints of the recordings, by which copies are found out; None if the
+            model was written without.
+    """
 
     net: WaveNet
     books: dict[str, Book]
+    moments: Moments | None = None
 
     @property
     def config(self) -> WaveNetConfig:
@@ -123,7 +132,7 @@ class GrainModel:
 
     @classmethod
     def read(cls, folder: str | Path) -> GrainModel:
-        """Read config.json, weights.safetensors and gestures/*.safetensors.
+        """Read config.json, weights.safetensors, gestures and moments.
 
         Raises:
             RequestError: if something is missing or does not fit.
@@ -140,7 +149,8 @@ class GrainModel:
                 books[style] = Book.read(path)
         if not books:
             raise RequestError(f"no gestures in {folder}: none of {config.styles}")
-        return cls(net, books)
+        known = folder / "moments.safetensors"
+        return cls(net, books, Moments.read(known) if known.exists() else None)
 
     def write(self, folder: str | Path, *, about: Mapping | None = None) -> None:
         """Write what `read` reads; other files in the folder stay.
@@ -152,6 +162,8 @@ class GrainModel:
         folder = Path(folder)
         for style, book in self.books.items():
             book.write(folder / "gestures" / f"{style}.safetensors")
+        if self.moments is not None:
+            self.moments.write(folder / "moments.safetensors")
         with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as draft:
             ready = Path(draft, "model")
             write_model(ready, self.net, self.config, extra=about)

@@ -2,6 +2,7 @@
 
 OUT/config.json, weights.safetensors   the network
 OUT/gestures/STYLE.safetensors         what it can be asked for
+OUT/moments.safetensors                by which copies of the recordings are found out
 OUT/training/                          checkpoints and log, to resume from
 """
 
@@ -21,6 +22,7 @@ from hierarchy.material.corpus import Corpus, CorpusSong
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.features import Features, with_bands
 from hierarchy.material.gestures import SECONDS, make_book
+from hierarchy.material.moments import moments_of
 from hierarchy.micro.baselines import baseline_bits
 from hierarchy.micro.grains import GrainModel, make_grains, request_like
 from hierarchy.micro.lessons import Lesson, Window, lesson
@@ -302,7 +304,12 @@ def train_grains(
             "started_from": None if start_from is None else Path(start_from).name,
             "songs": {name: len(corpus.songs) for name, corpus in opened.items()},
         }
-        GrainModel(model, books).write(out, about=about)
+        moments = moments_of(
+            (f"{style}/{song.source}", song.audio(), corpus.sample_rate)
+            for style, corpus in opened.items()
+            for song in corpus.songs
+        )
+        GrainModel(model, books, moments).write(out, about=about)
     if result.best_metrics:
         found = {k.removeprefix("bits_"): v for k, v in result.best_metrics.items()}
         say(

@@ -1,0 +1,102 @@
+"""No grain repeats the recordings: copies are found out and sampled again.
+
+A grain follows gestures that were heard, so it may come close to the moment that they
+are from. How close is measured for every grain; what is closer than is allowed is
+asked for again with another seed and, where that is not enough, with less and less of
+what ties it to the recording.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from hierarchy.material.moments import Moments, Nearest
+from hierarchy.micro.grains import (
+    Grain,
+    GrainModel,
+    GrainRequest,
+    make_grains,
+    seed_from,
+)
+from structure.errors import RequestError
+
+COPY = 0.95
+"""Likeness from which a second of sound passes for a copy; see benchmarks/RESULTS.md."""
+
+
+def nearest_moments(
+    grains: Sequence[Grain], moments: Moments | None
+) -> list[Nearest | None]:
+    """The moment of the recordings that each grain is most like; None if none is."""
+    if moments is None:
+        return [None] * len(grains)
+    return [moments.nearest(grain.waveform, grain.sample_rate) for grain in grains]
+
+
+def make_originals(
+    model: GrainModel,
+    requests: Sequence[GrainRequest],
+    *,
+    most: float,
+    make: Callable[[list[GrainRequest]], list[Grain]] | None = None,
+) -> tuple[list[Grain], list[Nearest | None]]:
+    """Grains none of which is more like a recording than `most`.
+
+    Args:
+        model: with its moments.
+        requests: as for `make_grains`.
+        most: likeness that is still allowed, 0 to 1.
+        make: samples requests; `make_grains` with the model if None.
+
+    Returns:
+        The grains and the moment that each is most like.
+
+    Raises:
+        RequestError: if the model has no moments, or a grain stays too like one of
+            them whatever is tried.
+    """
+    if model.moments is None:
+        raise RequestError(
+            "this model keeps no prints of its recordings, so copies cannot be found "
+            "out; train it again with train-grains, or leave out --max-similarity"
+        )
+    make = make or (lambda asked: make_grains(model, asked))
+    grains = make(list(requests))
+    nearest = nearest_moments(grains, model.moments)
+    for attempt in range(len(_LOOSER)):
+        copies = [i for i, found in enumerate(nearest) if _over(found, most)]
+        if not copies:
+            break
+        asked = [_looser(requests[i], attempt, model.config.peaks) for i in copies]
+        again = make(asked)
+        for i, grain, found in zip(
+            copies, again, nearest_moments(again, model.moments), strict=True
+        ):
+            if not _over(found, most) or found.likeness < nearest[i].likeness:
+                grains[i], nearest[i] = grain, found
+    worst = max((n for n in nearest if n), key=lambda n: n.likeness, default=None)
+    if _over(worst, most):
+        raise RequestError(
+            f"a grain stays {worst.likeness:.3f} like {worst.song} at "
+            f"{worst.seconds:.1f} s whatever is tried; allow more than "
+            f"--max-similarity {most:g}, or ask for another seed or more --freedom"
+        )
+    return grains, nearest
+
+
+_LOOSER = (1.0, 0.5, 0.25, 0.0)  # share of the sinusoids that an attempt is given
+
+
+def _looser(request: GrainRequest, attempt: int, peaks: int) -> GrainRequest:
+    share = _LOOSER[attempt]
+    return dataclasses.replace(
+        request,
+        seed=seed_from(request.seed, "another", attempt),
+        peaks=int(share * min(request.peaks, peaks)),
+        coarse=request.coarse and share > 0,
+    )
+
+
+def _over(found: Nearest | None, most: float) -> bool:
+    return found is not None and found.likeness > most

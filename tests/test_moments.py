@@ -1,0 +1,76 @@
+"""A copy is found out, at any gain and in some noise; other music is not taken for one."""
+
+import numpy as np
+import pytest
+
+from hierarchy.material.moments import Moments, moments_of
+from structure.errors import RequestError
+
+RATE = 22050
+
+
+def song(seed: int, seconds: float = 12.0) -> np.ndarray:
+    """Plucked notes at random times, [2, samples]."""
+    random = np.random.default_rng(seed)
+    out = np.zeros([2, int(seconds * RATE)], np.float32)
+    for at in np.arange(0, seconds - 0.5, 0.25):
+        pitch = 110 * 2 ** (random.integers(0, 36) / 12)
+        time = np.arange(int(0.5 * RATE)) / RATE
+        note = sum(
+            np.sin(2 * np.pi * pitch * k * time) / k * np.exp(-time * (4 + 2 * k))
+            for k in range(1, random.integers(2, 9))
+        )
+        first = int(at * RATE)
+        out[:, first : first + len(note)] += 0.1 * random.random() * note
+    return out
+
+
+@pytest.fixture(scope="module")
+def moments() -> Moments:
+    return moments_of((f"song {i}", song(i), RATE) for i in range(6))
+
+
+@pytest.mark.parametrize("start", [0.0, 3.33, 7.41])
+@pytest.mark.parametrize("gain", [0.01, 1.0])
+def test_a_copy_is_found_where_it_was(moments, start, gain):
+    first = int(start * RATE)
+    copy = gain * song(3)[:, first : first + int(1.5 * RATE)]
+    found = moments.nearest(copy, RATE)
+    assert found.song == "song 3"
+    assert start - 0.3 <= found.seconds <= start + 0.8
+    assert found.likeness > 0.97
+
+
+def test_a_copy_is_found_under_noise_and_at_another_rate(moments):
+    copy = song(5)[:, 2 * RATE : 4 * RATE]
+    noise = np.random.default_rng(0).normal(size=copy.shape)
+    level = np.sqrt(np.square(copy).mean())
+    assert moments.nearest(copy + 0.1 * level * noise, RATE).song == "song 5"
+    doubled = np.repeat(copy, 2, axis=1)
+    assert moments.nearest(doubled, 2 * RATE).song == "song 5"
+
+
+def test_other_music_is_less_alike_than_any_copy(moments):
+    others = [moments.nearest(song(100 + i, 4.0), RATE).likeness for i in range(5)]
+    copies = [moments.nearest(song(i)[:, : 2 * RATE], RATE).likeness for i in range(6)]
+    assert max(others) < min(copies) - 0.05
+
+
+def test_silence_and_what_is_too_short_are_like_nothing(moments):
+    assert moments.nearest(np.zeros([2, 3 * RATE], np.float32), RATE) is None
+    assert moments.nearest(song(0)[:, : RATE // 2], RATE) is None
+
+
+def test_moments_survive_their_file(moments, tmp_path):
+    moments.write(tmp_path / "moments.safetensors")
+    again = Moments.read(tmp_path / "moments.safetensors")
+    sound = song(2)[:, RATE : 3 * RATE]
+    assert again.nearest(sound, RATE) == moments.nearest(sound, RATE)
+    (tmp_path / "other.safetensors").write_bytes(b"not at all")
+    with pytest.raises(RequestError, match=r"other\.safetensors"):
+        Moments.read(tmp_path / "other.safetensors")
+
+
+def test_there_is_nothing_to_take_moments_of():
+    with pytest.raises(RequestError, match="no recordings"):
+        moments_of([])
