@@ -51,7 +51,7 @@ def hear(
         waveform[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     rate = min(sample_rate, HIGHEST_RATE)
     waveform = resample(waveform, sample_rate, rate)
-    waveform = waveform / max(1.0, float(np.abs(waveform).max()) / 0.98)
+    waveform = waveform / max(1.0, float(np.abs(waveform).max()) / 0.95)
     file = io.BytesIO()
     with soundfile.SoundFile(
         file,
