@@ -11,7 +11,7 @@ needs nothing else.
       "sections": [
         {"label": "verse", "letter": "A", "energy": 0.45, "brightness": 0.5,
          "chords": [["A:min"], ["F:maj"], ["C:maj", "G:maj"]],
-         "gestures": null}
+         "gestures": null, "take": 0}
       ]
     }
 
@@ -24,6 +24,7 @@ Two sections with the same letter are the same idea: the later one returns.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -31,22 +32,8 @@ import pydantic
 
 from structure.errors import RequestError
 from structure.files import whole_file
+from structure.functions import Label
 from structure.harmony import Chord, Key
-
-Label = Literal[
-    "intro",
-    "verse",
-    "prechorus",
-    "chorus",
-    "postchorus",
-    "bridge",
-    "solo",
-    "instrumental",
-    "interlude",
-    "outro",
-    "silence",
-    "other",
-]
 
 BEATS_PER_BAR = {"2/4": 2, "3/4": 3, "4/4": 4, "5/4": 5, "6/8": 2, "9/8": 3, "12/8": 4}
 """Felt beats: the dotted quarter in compound metres. The tempo counts these."""
@@ -71,6 +58,7 @@ class Section(_Strict):
         chords: one list per bar; the chords of a bar share it evenly.
         gestures: which clip of the style's gesture book sounds on each beat,
             [bars][beats]; null leaves the choice to the renderer.
+        take: another take is other samples of the same bars; 0 is the first.
     """
 
     label: Label
@@ -79,6 +67,7 @@ class Section(_Strict):
     brightness: float = pydantic.Field(default=0.5, ge=0, le=1)
     chords: tuple[tuple[str, ...], ...] = pydantic.Field(min_length=1)
     gestures: tuple[tuple[int, ...], ...] | None = None
+    take: int = pydantic.Field(default=0, ge=0)
 
     @property
     def bars(self) -> int:
@@ -105,7 +94,20 @@ class Section(_Strict):
 
 
 class SongPlan(_Strict):
-    """A whole song, before any sound. Times derive from tempo and metre alone."""
+    """A whole song, before any sound. Times derive from tempo and metre alone.
+
+    Attributes:
+        seed: of what is composed and of the gestures; macro time.
+        grain_seed: of the samples of the grains, micro time; null takes `seed`.
+        freedom: 0 keeps to what was heard in the recordings, 1 invents.
+        chorus_variation: how much a section differs when it returns; 0 is an exact
+            return, 1 a new take of the same chords and gestures.
+        loudness: of the mastered song, in LUFS.
+        mastering_gain: decibels from the mix to the master's limiter, as the song was
+            first rendered. It is kept as long as the song then comes out within half
+            a LU of `loudness`, so that one redone section moves no other; null, or a
+            gain that no longer fits, is measured anew.
+    """
 
     format: Literal["macrotime-plan"] = "macrotime-plan"
     version: Literal[1] = 1
@@ -115,6 +117,11 @@ class SongPlan(_Strict):
     tempo: float = pydantic.Field(default=120.0, ge=SLOWEST, le=FASTEST)
     meter: Meter = "4/4"
     seed: int = pydantic.Field(default=0, ge=0)
+    grain_seed: int | None = pydantic.Field(default=None, ge=0)
+    freedom: float = pydantic.Field(default=0.0, ge=0, le=1)
+    chorus_variation: float = pydantic.Field(default=0.0, ge=0, le=1)
+    loudness: float = pydantic.Field(default=-14.0, ge=-70, le=0)
+    mastering_gain: float | None = pydantic.Field(default=None, allow_inf_nan=False)
     sections: tuple[Section, ...] = pydantic.Field(min_length=1)
 
     @pydantic.field_validator("key")
@@ -160,6 +167,56 @@ class SongPlan(_Strict):
         for section in self.sections:
             bars.append(bars[-1] + section.bars)
         return [bar * bar_seconds for bar in bars]
+
+    def names(self) -> tuple[str, ...]:
+        """What each section is called: its label, numbered where there are several.
+
+        >>> verse = Section(label="verse", letter="A", chords=(("C",),))
+        >>> bridge = Section(label="bridge", letter="B", chords=(("F",),))
+        >>> SongPlan(sections=(verse, bridge, verse)).names()
+        ('verse 1', 'bridge', 'verse 2')
+        """
+        labels = [section.label for section in self.sections]
+        return tuple(
+            label
+            if labels.count(label) == 1
+            else f"{label} {labels[: number + 1].count(label)}"
+            for number, label in enumerate(labels)
+        )
+
+    def find(self, name: str) -> int:
+        """The place in `sections` of the one that is called so.
+
+        Args:
+            name: "chorus 2" is the second chorus and "bridge" the only one; "A 2" is
+                the second section with letter A; "3" is the third of all.
+
+        Raises:
+            RequestError: if there is none or more than one; the message names them.
+
+        >>> verse = Section(label="verse", letter="A", chords=(("C",),))
+        >>> bridge = Section(label="bridge", letter="B", chords=(("F",),))
+        >>> plan = SongPlan(sections=(verse, bridge, verse))
+        >>> [plan.find(name) for name in ("verse 2", "Bridge", "A1", "3")]
+        [2, 1, 0, 2]
+        """
+        wanted = "".join(name.lower().split())
+        word, count = re.fullmatch(r"(.*?)(\d*)", wanted).groups()
+        found = [
+            number
+            for number, section in enumerate(self.sections)
+            if word in ("", section.label, section.letter.lower())
+        ]
+        if count:
+            found = found[int(count) - 1 : int(count)] if int(count) else []
+        if len(found) == 1 and wanted:
+            return found[0]
+        names = ", ".join(self.names())
+        reason = "there is none" if not (found and wanted) else "there are several"
+        raise RequestError(
+            f"section {name!r}: {reason}; the sections are {names}, or 1 to "
+            f"{len(self.sections)}"
+        )
 
     def to_json(self) -> str:
         """The plan as text, one line a bar list, so that a person can edit it."""
