@@ -11,14 +11,13 @@ import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
 
 from structure.errors import RequestError
+from structure.functions import LABELS
 from structure.harmony import Chord, Key, pitch_class
-from structure.plan import BEATS_PER_BAR, Label, SongPlan
+from structure.plan import BEATS_PER_BAR, SongPlan
 
 SPLITS = ("train", "valid", "test")
-LABELS = get_args(Label)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ import string
 from typing import Literal
 
 from structure.errors import RequestError
+from structure.functions import WORDS
 
 MOST_SECTIONS = 128
 MOST_BARS = 64
@@ -48,27 +49,6 @@ _INITIALS = {
     "N": "instrumental",
     "L": "interlude",
     "O": "outro",
-}
-
-_WORDS = {
-    **{label: label for label in _INITIALS.values()},
-    "refrain": "chorus",
-    "hook": "chorus",
-    "drop": "chorus",
-    "strophe": "verse",
-    "pre": "prechorus",
-    "post": "postchorus",
-    "middle": "bridge",
-    "break": "interlude",
-    "breakdown": "interlude",
-    "transition": "interlude",
-    "inst": "instrumental",
-    "coda": "outro",
-    "ending": "outro",
-    "end": "outro",
-    "opening": "intro",
-    "silence": "silence",
-    "other": "other",
 }
 
 _TOKEN = re.compile(r"(?P<word>[A-Za-z]+'*)(?::(?P<letter>[A-Z]'*))?(?P<bars>\d+)?")
@@ -202,8 +182,8 @@ def _is_letter(word: str) -> bool:
 def _function(word: str, text: str) -> str:
     if _is_letter(word) and word in _INITIALS:
         return _INITIALS[word]
-    if word.lower() in _WORDS:
-        return _WORDS[word.lower()]
+    if word.lower() in WORDS:
+        return WORDS[word.lower()]
     raise RequestError(f"form {text!r}: {word!r} is no section; {_fits()}")
 
 

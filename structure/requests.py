@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 from structure.errors import RequestError
 from structure.forms import longer_forms, parse_form
+from structure.functions import LABELS
 from structure.harmony import Chord, Key
-from structure.plan import BEATS_PER_BAR, FASTEST, SLOWEST, Label, SongPlan
+from structure.plan import BEATS_PER_BAR, FASTEST, SLOWEST, SongPlan
 from structure.vocabulary import MOST_BARS
 
 MOST_BARS_IN_ALL = 2000
@@ -41,10 +41,8 @@ class SectionRequest:
     gestures: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self):
-        if self.label is not None and self.label not in get_args(Label):
-            raise RequestError(
-                f"label {self.label!r}; there are {', '.join(get_args(Label))}"
-            )
+        if self.label is not None and self.label not in LABELS:
+            raise RequestError(f"label {self.label!r}; there are {', '.join(LABELS)}")
         if self.letter is not None and not re.fullmatch(r"[A-Z]'*", self.letter):
             raise RequestError(f"letter {self.letter!r}; a letter is A, B, C', ...")
         for name in ("energy", "brightness"):

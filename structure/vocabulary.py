@@ -19,21 +19,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from structure import functions
 from structure.harmony import Chord, Key
 
-LABELS = (
-    "intro",
-    "verse",
-    "prechorus",
-    "chorus",
-    "postchorus",
-    "bridge",
-    "solo",
-    "instrumental",
-    "interlude",
-    "outro",
-    "other",
-)
+LABELS = tuple(label for label in functions.LABELS if label != "silence")
+"""Functions that are predicted, in the order of the tokens; silence is left out."""
+
 METERS = ("2/4", "3/4", "4/4", "5/4", "6/8", "9/8", "12/8")
 TEMPO_EDGES = (60, 70, 80, 90, 100, 110, 120, 130, 140, 160, 180)
 MODES = ("maj", "min", "mixed")
