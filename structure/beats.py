@@ -136,7 +136,7 @@ def find_beats(spectra: Spectra, onsets: Onsets) -> Beats:
     if len(tapped) > 9:
         # Taps fall on frames of 12 ms; a line through nine of them does not.
         tapped = scipy.signal.savgol_filter(tapped, 9, 1)
-    tapped = _extended(tapped, seconds)
+    tapped = extended(tapped, seconds)
     return Beats(tapped, float(60 / np.median(np.diff(tapped))), False)
 
 
@@ -210,8 +210,8 @@ def _around(strength: np.ndarray, times: np.ndarray) -> float:
     return float(near[frames[frames < len(near)]].mean())
 
 
-def _extended(tapped: np.ndarray, seconds: float) -> np.ndarray:
-    """Go on tapping before the first beat and after the last."""
+def extended(tapped: np.ndarray, seconds: float) -> np.ndarray:
+    """Go on tapping before the first beat, and after the last until `seconds`."""
     head, tail = np.median(np.diff(tapped[:9])), np.median(np.diff(tapped[-9:]))
     before = np.arange(tapped[0] - head, 0, -head)[::-1]
     after = np.arange(tapped[-1] + tail, seconds, tail)
@@ -220,8 +220,8 @@ def _extended(tapped: np.ndarray, seconds: float) -> np.ndarray:
 
 def find_downbeats(
     spectra: Spectra, onsets: Onsets, beats: Beats, changes: np.ndarray
-) -> tuple[int, int]:
-    """How many beats a bar has, three or four, and which beat is the first downbeat.
+) -> tuple[str, int]:
+    """The metre, "3/4" or "4/4", and which beat is the first downbeat.
 
     Bars start where harmony changes and where the low instruments play.
 
@@ -232,7 +232,7 @@ def find_downbeats(
         changes: float [beats], how much the harmony differs from before each beat.
 
     Returns:
-        beats in a bar, and the index of the first downbeat.
+        the metre, and the index of the first downbeat.
     """
     edges = np.append(beats.times, spectra.seconds)
     near = scipy.ndimage.maximum_filter1d(onsets.low, 7)
@@ -243,7 +243,7 @@ def find_downbeats(
     novelty = np.concatenate([[0], np.abs(np.diff(level, axis=0)).mean(axis=1)])
     weight = 1.5 * _standard(changes) + 0.5 * _standard(low) + 0.5 * _standard(novelty)
     if len(weight) < 8:
-        return 4, 0
+        return "4/4", 0
     best = {}
     for beats_per_bar in (3, 4):
         sums = [weight[start::beats_per_bar].mean() for start in range(beats_per_bar)]
@@ -254,7 +254,7 @@ def find_downbeats(
     repeats = {n: _repeats(level, weight, n) for n in (3, 4)}
     three = best[3][0] > 1.2 * best[4][0] and repeats[3] > repeats[4] + 0.2
     beats_per_bar = 3 if three else 4
-    return beats_per_bar, best[beats_per_bar][1]
+    return f"{beats_per_bar}/4", best[beats_per_bar][1]
 
 
 def _repeats(level: np.ndarray, weight: np.ndarray, lag: int) -> float:

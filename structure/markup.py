@@ -19,6 +19,7 @@ from structure.functions import function_of
 from structure.harmony import Chord, Key
 from structure.heard import Heard
 from structure.plan import BEATS_PER_BAR, SongPlan
+from structure.vocabulary import letter_name
 
 OPEN_END = math.inf
 """The end of a last section of which only the start is known."""
@@ -138,7 +139,7 @@ class Markup:
         free = (
             letter
             for number in itertools.count()
-            if (letter := chr(65 + number % 26) + "'" * (number // 26)) not in taken
+            if (letter := letter_name(number)) not in taken
         )
         of_idea: dict[tuple[str, str], str] = {}
         letters = []

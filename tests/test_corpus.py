@@ -86,9 +86,9 @@ def test_a_second_run_does_only_what_changed(tmp_path, monkeypatch):
     measured = []
     whole = corpora._measure_song
 
-    def counting(waveform, facts, place, sample_rate):
+    def counting(waveform, heard, facts, place, sample_rate):
         measured.append(facts.source)
-        return whole(waveform, facts, place, sample_rate)
+        return whole(waveform, heard, facts, place, sample_rate)
 
     monkeypatch.setattr(corpora, "_measure_song", counting)
     first = prepare_corpus(folder, out, sample_rate=RATE)
@@ -112,12 +112,12 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path, monkeypatch):
     measured = []
     whole = corpora._measure_song
 
-    def interrupted(waveform, facts, place, sample_rate):
+    def interrupted(waveform, heard, facts, place, sample_rate):
         if facts.source == "1.wav" and "1.wav" not in measured:
             measured.append("1.wav")
             raise KeyboardInterrupt
         measured.append(facts.source)
-        return whole(waveform, facts, place, sample_rate)
+        return whole(waveform, heard, facts, place, sample_rate)
 
     monkeypatch.setattr(corpora, "_measure_song", interrupted)
     with pytest.raises(KeyboardInterrupt):

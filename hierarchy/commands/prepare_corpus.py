@@ -33,6 +33,12 @@ def prepare_corpus(
     what the models learn from. Says of each file what was kept and what was
     dropped, and why.
 
+    Your own annotation of a recording is believed in place of what is heard: put
+    song.jams, or a list of sections such as song.lab or song.txt (labels exported
+    from Audacity or Sonic Visualiser, SALAMI, Isophonics; or lines such as "0:15
+    verse"), beside song.flac. Chords and beats can be given too (song.chords.lab,
+    song.beats.txt).
+
     Run it again after adding music: only what changed is done. Stopped half-way,
     it goes on where it was.
 
@@ -64,6 +70,7 @@ def prepare_corpus(
             "corpus": str(out),
             "minutes": round(minutes, 3),
             "songs": [song.id for song in manifest.songs],
+            "annotated": {s.source: s.annotated for s in manifest.songs if s.annotated},
             "dropped": {file.source: file.reason for file in manifest.dropped},
         },
         as_json=as_json,

@@ -11,6 +11,8 @@ A recording longer than ten minutes is cut at quiet points into parts that are
 songs of their own: memory then follows the longest part, not the longest file.
 Each song's folder appears whole, and the manifest is written after each file, so
 that an interrupted run goes on where it was and a second run does what changed.
+Where a person's own annotation lies beside a recording, it stands in place of what
+would be heard.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from pathlib import Path
 import numpy as np
 
 from hierarchy.material import audio
+from hierarchy.material.annotated import Beside, annotations_beside, hear
 from hierarchy.material.features import Features, measure
 from hierarchy.material.loudness import SILENCE, measure_loudness
 from structure.errors import RequestError
 from structure.files import whole_file, whole_folder
-from structure.listening import Heard, listen
+from structure.heard import Heard
 from structure.plan import SongPlan
 
 LONGEST_PART = 600.0
@@ -61,6 +64,8 @@ class CorpusSong:
         tempo: beats per minute.
         key: such as "A:min".
         split: "train" or "valid".
+        annotation: hash of the annotations that were taken in place of listening.
+        annotated: what they said: "12 sections and 88 chords by song.jams".
         folder: where its files are.
     """
 
@@ -76,6 +81,8 @@ class CorpusSong:
     tempo: float
     key: str
     split: str = "train"
+    annotation: str = ""
+    annotated: str = ""
     folder: Path = Path()
 
     def audio(self) -> np.ndarray:
@@ -111,7 +118,7 @@ class Manifest:
     Attributes:
         sample_rate: of all its songs, in Hz.
         songs: in the order of their sources and parts.
-        dropped: files that could not be used.
+        dropped: files that could not be used, annotations among them.
         analysis: which version of the measurements this is.
     """
 
@@ -225,7 +232,8 @@ def prepare_corpus(
         sample_rate: of the corpus, in Hz.
         longest_part: seconds above which a recording is cut.
         progress: called with (files done, files in all).
-        report: called with one line of text for each file: kept or dropped, and why.
+        report: called with one line of text for each file: kept or dropped, and why;
+            and for each annotation that could not be used.
 
     Returns:
         the manifest, which also stands in `out`/manifest.json.
@@ -270,12 +278,18 @@ def prepare_corpus(
             if sha256 in kept:
                 twin = kept[sha256][0].source
                 raise RequestError(f"the same recording as {twin}")
-            unchanged = _complete(known.get(sha256))
+            beside = annotations_beside(path)
+            flaws = [(str(Path(source).parent / n), why) for n, why in beside.flaws]
+            unchanged = _complete(known.get(sha256), beside.digest)
             songs = known.pop(sha256, []) if unchanged else None
             if songs is None:
-                songs = list(
-                    _measure_file(path, source, sha256, out, sample_rate, longest_part)
+                measured = _measure_file(
+                    path, source, sha256, out, sample_rate, longest_part, beside, flaws
                 )
+                songs = list(measured)
+            for name, reason in flaws:
+                dropped.append(Dropped(source=name, reason=reason))
+                say(f"skipped  {name}: {reason}")
             kept[sha256] = [dataclasses.replace(s, source=source) for s in songs]
             say(_kept_line(source, kept[sha256], unchanged))
         except (RequestError, OSError) as error:
@@ -353,9 +367,11 @@ def _known(out: Path, sample_rate: int) -> dict[str, list[CorpusSong]]:
 _FILES = ("song.json", "audio.flac", "heard.json", "plan.json", "features.npz")
 
 
-def _complete(songs: Iterable[CorpusSong] | None) -> bool:
+def _complete(songs: Iterable[CorpusSong] | None, annotation: str) -> bool:
     return bool(songs) and all(
-        (song.folder / name).is_file() for song in songs for name in _FILES
+        song.annotation == annotation
+        and all((song.folder / name).is_file() for name in _FILES)
+        for song in songs
     )
 
 
@@ -389,8 +405,13 @@ def _measure_file(
     out: Path,
     sample_rate: int,
     longest_part: float,
+    beside: Beside,
+    flaws: list[tuple[str, str]],
 ) -> Iterator[CorpusSong]:
-    """Measure a recording part by part; each part's folder appears as it is done."""
+    """Measure a recording part by part; each part's folder appears as it is done.
+
+    What of its annotations cannot be followed is added to `flaws`.
+    """
     heard_any = False
     total = 0.0
     for number, (offset, waveform) in enumerate(
@@ -407,7 +428,7 @@ def _measure_file(
         whole = number == 1 and waveform.shape[1] < longest_part * sample_rate
         name = sha256[:16] if whole else f"{sha256[:16]}-{number:03d}"
         place = out / "songs" / name
-        done = _read_song(place, sample_rate)
+        done = _read_song(place, sample_rate, beside.digest)
         if done is None:
             if peak > 1:
                 waveform = waveform / peak
@@ -423,8 +444,12 @@ def _measure_file(
                 gain=round(-20 * float(np.log10(max(peak, 1.0))), 2),
                 tempo=0.0,
                 key="",
+                annotation=beside.digest,
             )
-            done = _measure_song(waveform, facts, place, sample_rate)
+            heard, said, flaw = hear(waveform, sample_rate, beside, offset=offset)
+            flaws += [(str(Path(source).parent / name), why) for name, why in flaw]
+            facts = dataclasses.replace(facts, annotated=said)
+            done = _measure_song(waveform, heard, facts, place, sample_rate)
         yield done
     if total < SHORTEST:
         raise RequestError(f"lasts {total:.2f} s; {SHORTEST:g} s or more are needed")
@@ -433,12 +458,15 @@ def _measure_file(
 
 
 def _measure_song(
-    waveform: np.ndarray, facts: CorpusSong, place: Path, sample_rate: int
+    waveform: np.ndarray,
+    heard: Heard,
+    facts: CorpusSong,
+    place: Path,
+    sample_rate: int,
 ) -> CorpusSong:
-    """Listen to one song and write its folder."""
+    """Measure one song that was heard, and write its folder."""
     title = Path(facts.source).stem
     title = title if facts.id == facts.sha256[:16] else f"{title}, part {facts.part}"
-    heard = listen(waveform, sample_rate)
     plan = heard.plan(title=title)
     features = measure(waveform, sample_rate, beat_times=np.array(heard.beat_times))
     facts = dataclasses.replace(
@@ -461,14 +489,15 @@ def _measure_song(
     return facts
 
 
-def _read_song(place: Path, sample_rate: int) -> CorpusSong | None:
+def _read_song(place: Path, sample_rate: int, annotation: str) -> CorpusSong | None:
     """The song whose folder an interrupted run left complete, if there is one."""
     if not all((place / name).is_file() for name in _FILES):
         return None
     record = json.loads((place / "song.json").read_text(encoding="utf-8"))
     if (record.pop("sample_rate"), record.pop("analysis")) != (sample_rate, ANALYSIS):
         return None
-    return CorpusSong(**record, folder=place)
+    song = CorpusSong(**record, folder=place)
+    return song if song.annotation == annotation else None
 
 
 def _parts(
@@ -532,6 +561,8 @@ def _kept_line(source: str, songs: list[CorpusSong], unchanged: bool) -> str:
     ]
     if len(songs) > 1:
         facts.append(f"cut into {len(songs)} parts at quiet points")
+    if first.annotated:
+        facts.append(first.annotated)
     if first.gain <= -1:
         facts.append(f"{first.gain:.1f} dB, as it exceeded full scale")
     if unchanged:
