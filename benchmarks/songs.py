@@ -115,7 +115,7 @@ def render(arguments: argparse.Namespace) -> Iterator[Subject]:
     for name, plan in _plans(arguments, model):
         started = time.monotonic()
         song = render_song(
-            plan, model, freedom=arguments.freedom, variation=arguments.variation
+            plan, model, freedom=arguments.freedom, chorus_variation=arguments.variation
         )
         seconds = time.monotonic() - started
         print(f"{name}: {plan.seconds:.0f} s of music in {seconds:.0f} s", flush=True)

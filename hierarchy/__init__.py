@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from hierarchy.export.showing import hear, see
     from hierarchy.macro.choosing import natural_tempo
     from hierarchy.macro.clips import make_clips
+    from hierarchy.macro.grain_store import GrainStore
     from hierarchy.macro.learning import train_sequencer
-    from hierarchy.macro.rendering import Song, compose_song, render_song
+    from hierarchy.macro.rendering import Song, compose_song, redo, render_song
     from hierarchy.material.audio import read_waveform, write_waveform
     from hierarchy.material.bands import join as join_bands
     from hierarchy.material.bands import split as split_bands
@@ -49,6 +50,7 @@ _HOMES = {
     "Grain": "micro.grains",
     "GrainModel": "micro.grains",
     "GrainRequest": "micro.grains",
+    "GrainStore": "macro.grain_store",
     "Sketch": "material.sketch",
     "Song": "macro.rendering",
     "compose_song": "macro.rendering",
@@ -66,6 +68,7 @@ _HOMES = {
     "natural_tempo": "macro.choosing",
     "prepare_corpus": "material.corpus",
     "read_waveform": "material.audio",
+    "redo": "macro.rendering",
     "render_sinusoids": "material.sketch:render",
     "render_song": "macro.rendering",
     "request_like": "micro.grains",
@@ -86,6 +89,7 @@ __all__ = [
     "Grain",
     "GrainModel",
     "GrainRequest",
+    "GrainStore",
     "Sketch",
     "Song",
     "compose_song",
@@ -103,6 +107,7 @@ __all__ = [
     "natural_tempo",
     "prepare_corpus",
     "read_waveform",
+    "redo",
     "render_sinusoids",
     "render_song",
     "request_like",

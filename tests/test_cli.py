@@ -126,13 +126,14 @@ def test_a_plan_comes_with_its_picture(tmp_path):
 @pytest.fixture
 def renders_at_once(small_song, monkeypatch):
     """render-song with a model that needs no sampling: the small song itself."""
-    from hierarchy.macro.rendering import Song
+    from types import SimpleNamespace
+
     from hierarchy.micro.grains import GrainModel
 
     def render(plan, model, *, progress, **dials):
         progress(1, 1)
-        return Song(
-            small_song.waveform, small_song.sample_rate, plan, tuple(plan.starts())
+        return SimpleNamespace(
+            waveform=small_song.waveform, sample_rate=small_song.sample_rate, plan=plan
         )
 
     monkeypatch.setattr("hierarchy.macro.rendering.render_song", render)

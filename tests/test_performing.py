@@ -62,7 +62,8 @@ def test_grains_tile_the_song_on_its_bar_lines(book, plan, rate):
 
     # A grain a bar, and one that rings on.
     assert len(placed) == plan.bars + 1
-    assert placed[0][0] == 0
+    # The song begins inside its first grain, on the first beat.
+    assert placed[0][0] == round(-EARLY * rate)
     assert abs(placed[-1][1] - performance.length) <= 1
     bar_samples = plan.beats_per_bar * plan.beat_seconds * rate
     for bar, (start, end) in enumerate(placed):
@@ -90,11 +91,10 @@ def test_grains_tile_the_song_on_its_bar_lines(book, plan, rate):
 def test_sections_that_return_share_their_grains(book):
     performance = played(small_plan("ABABC"), book)
     names = [placement.grain for placement in performance.placements]
-    # Bars 0-3 A, 4-7 B, 8-11 A, 12-15 B, 16 C, and its ring; only the song's very
-    # first bar starts on the bar line itself.
-    assert names[9:12] == names[1:4]
+    # Bars 0-3 A, 4-7 B, 8-11 A, 12-15 B, 16 C, and its ring.
+    assert names[8:12] == names[:4]
     assert names[12:16] == names[4:8]
-    assert len(performance.requests) == 4 + 4 + 1 + 1 + 1
+    assert len(performance.requests) == 4 + 4 + 1 + 1
     assert len(set(names)) == len(performance.requests)
 
 
@@ -110,13 +110,13 @@ def test_a_chorus_that_ends_the_song_is_the_chorus_that_was(book):
 
 def test_variation_samples_returns_anew_and_leaves_the_first_time_alone(book):
     plan = small_plan("ABABC")
-    same, new = (played(plan, book, variation=share) for share in (0.0, 1.0))
+    same, new = (played(plan, book, chorus_variation=share) for share in (0.0, 1.0))
     assert len(new.requests) == plan.bars + 1
     first, returned = (new.requests[new.placements[bar].grain] for bar in (4, 12))
     once = same.requests[same.placements[4].grain]
     assert first.seed == once.seed != returned.seed
     np.testing.assert_array_equal(first.levels, returned.levels)
-    some = played(plan, book, variation=0.5)
+    some = played(plan, book, chorus_variation=0.5)
     assert len(same.requests) < len(some.requests) < len(new.requests)
 
 

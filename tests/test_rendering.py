@@ -73,7 +73,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_song(song, 
 
 def test_a_free_song_is_a_song_too(model):
     song = render_song(
-        small_plan("C", tempo=200), model, freedom=1.0, variation=1.0, loudness=-20
+        small_plan("C", tempo=200),
+        model,
+        freedom=1.0,
+        chorus_variation=1.0,
+        loudness=-20,
     )
     assert np.isfinite(song.waveform).all()
     assert loudness_lufs(song.waveform, RATE) == pytest.approx(-20, abs=0.5)

@@ -38,13 +38,47 @@ def render_song(
     sequencer: asking.SequencerFolder = None,
     picture: asking.Picture = None,
     freedom: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="0 keeps to what was heard, 1 invents."),
-    ] = 0.0,
-    variation: asking.Variation = None,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="0 keeps to what was heard, 1 invents.  \n*Default: the plan's, or 0.*",
+        ),
+    ] = None,
+    chorus_variation: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How much a section differs when it returns: 0 is an exact return, 1 a "
+            "new take of the same chords and gestures.  \n*Default: the plan's, or 0.*",
+        ),
+    ] = None,
     loudness: Annotated[
-        float, typer.Option(min=-40, max=-6, help="Integrated loudness, in LUFS.")
-    ] = -14.0,
+        float | None,
+        typer.Option(
+            min=-40,
+            max=-6,
+            help="Integrated loudness, in LUFS.  \n*Default: the plan's, or -14.*",
+        ),
+    ] = None,
+    redo_sections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--redo",
+            metavar="SECTION",
+            help="With --plan: play one section again and leave all else as it was. "
+            '"chorus 2" is the second chorus, "A 2" the second section of letter A, '
+            '"3" the third of all. With --seed N it is take N. May be given again.',
+        ),
+    ] = None,
+    grains: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder that keeps the sampled grains: what is in it is not sampled "
+            "again, so that a redo takes seconds."
+        ),
+    ] = None,
     as_json: asking.Json = False,
 ) -> None:
     """Make a whole song and write it as a sound file.
@@ -61,7 +95,9 @@ def render_song(
 
         render-song --form aaba --style lofi --seed 7 --picture song.png -o song.ogg
 
-        render-song --plan song.plan.json --variation 0.3 --out again.wav
+        render-song --plan song.plan.json --chorus-variation 0.3 --out again.wav
+
+        render-song --plan song.plan.json --redo "chorus 2" --seed 4 --out better.wav
     """
     cli.check_file("--out", out, SOUND)
     if picture:
@@ -72,22 +108,35 @@ def render_song(
             f"{given} with --plan: the plan says that already; edit {plan} or leave "
             f"out {given}"
         )
+    if redo_sections and not plan:
+        raise cli.RequestError("--redo needs --plan: the plan of the song to change")
+    if grains:
+        cli.check_folder("--grains", grains)
     plan_out = out.with_name(f"{out.stem}.plan.json")
 
     with cli.stages("Starting") as stage:
         # What can be refused is refused before anything heavy is imported.
         if plan:
-            song_plan = _changed(plan, title=title, style=style, seed=seed)
+            song_plan = _changed(
+                plan, title=title, style=style, seed=None if redo_sections else seed
+            )
         else:
+            # Whether a return may have other chords is for the sequencer to say, unless
+            # it is said here how like the first time it shall be.
+            variation = None if chorus_variation is None else 0.0
             request = asked.request(style=style, title=title, variation=variation)
             seed = cli.chosen_seed(seed)
         cli.wake_jax()
         from hierarchy.macro.choosing import natural_tempo
+        from hierarchy.macro.grain_store import GrainStore
+        from hierarchy.macro.rendering import redo
         from hierarchy.macro.rendering import render_song as render
         from hierarchy.material.audio import write_waveform
         from hierarchy.micro.grains import GrainModel
         from structure.files import whole_file
 
+        for name in redo_sections or ():
+            song_plan = redo(song_plan, name, seed=seed)
         grain_model = GrainModel.read(model) if model else GrainModel.default()
         if not plan:
             stage("Composing")
@@ -101,8 +150,9 @@ def render_song(
             song_plan,
             grain_model,
             freedom=freedom,
-            variation=variation or 0.0,
+            chorus_variation=chorus_variation,
             loudness=loudness,
+            known=GrainStore(grains) if grains else None,
             progress=stage("Making grains"),
         )
 

@@ -118,7 +118,9 @@ def make_clips(
     return [
         dataclasses.replace(
             grain,
-            waveform=_cut(grain.waveform, place.lead_in, length, rate, place.gain),
+            waveform=_cut(
+                grain.waveform, place.lead_in - place.start, length, rate, place.gain
+            ),
         )
         for grain, place in zip(grains, places, strict=True)
     ]

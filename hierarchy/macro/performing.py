@@ -4,12 +4,18 @@ A section becomes one timeline of conditions: each beat's gesture, transposed to
 beat's chord, stretched to the tempo, levelled and coloured as the plan asks. The
 timeline is cut into grains, a bar each. Sections with the same chords and gestures
 share their grains, so that a chorus that returns costs nothing.
+
+A grain's seed is made of the song's grain seed, the section's idea, the bar and the
+take. So another take of one section (`Section.take`) changes no other grain, and a
+return that is to differ (`chorus_variation`) has a take of its own in some of its bars.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,7 +28,7 @@ from hierarchy.material.gestures import Book
 from hierarchy.material.sketch import Sketch
 from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, seed_from
 from structure.harmony import Chord, Key
-from structure.plan import SongPlan
+from structure.plan import Section, SongPlan
 
 # Seconds by which a bar's grain begins before its bar line: the attack is all its own.
 EARLY = 0.025
@@ -41,13 +47,14 @@ class Performance:
     """All that a song needs: different grains, and where each sounds.
 
     Attributes:
-        requests: what to sample.
+        requests: what to sample; each is made when it is looked at, so that a long
+            song's requests are never in memory together.
         placements: of the grains, in samples, at unit gain; see `balancing`.
         sections: number of the section that each placement is in.
         length: of the song, in samples.
     """
 
-    requests: tuple[GrainRequest, ...]
+    requests: Sequence[GrainRequest]
     placements: tuple[Placement, ...]
     sections: tuple[int, ...]
     length: int
@@ -77,7 +84,7 @@ def perform(
     sample_rate: int,
     peaks: int = 10_000,
     coarse: bool = True,
-    variation: float = 0.0,
+    chorus_variation: float = 0.0,
 ) -> Performance:
     """Say what to sample and where it goes.
 
@@ -89,14 +96,15 @@ def perform(
         sample_rate: of the model, Hz.
         peaks: sinusoids given a frame; 0 gives no sketch.
         coarse: whether the coarse description is given.
-        variation: share of the bars of a returning section that are sampled anew.
+        chorus_variation: share of the bars of a returning section that are another
+            take. A bar that differs at one share differs at every larger one.
     """
     starts = [round(start * sample_rate) for start in plan.starts()]
-    requests: dict[tuple, int] = {}
-    out, placements, sections = [], [], []
+    requests = _Requests(plan, book, sample_rate, style, coarse, peaks)
+    numbers: dict[tuple, int] = {}
+    placements, sections = [], []
     colours: dict[tuple, float] = {}
-    seen: dict[tuple, int] = {}
-    timelines: dict[tuple, _Timeline] = {}
+    visits: dict[tuple, int] = {}
     for number, section in enumerate(plan.sections):
         last = number == len(plan.sections) - 1
         colour = colours.setdefault(
@@ -105,37 +113,24 @@ def perform(
         if abs(colour - section.brightness) < SAME_COLOUR:
             section = section.model_copy(update={"brightness": colour})
         idea = (section.chords, section.gestures, section.brightness)
-        visit = seen[idea] = seen.get(idea, -1) + 1
-        if (idea, last) not in timelines:
-            timelines[idea, last] = _timeline(
-                plan, section, book, sample_rate, ring=last
-            )
-        cuts = _cuts(plan, section, sample_rate, first=number == 0, ring=last)
-        for bar, (begin, end) in enumerate(cuts):
-            anew = np.random.default_rng([seed, number, bar]).random() < variation
-            take = visit if anew else 0
+        # Counted by what no redone section changes.
+        words = (section.letter, section.chords)
+        visit = visits[words] = visits.get(words, -1) + 1
+        anew = _bars_anew(section.bars, chorus_variation, seed=seed, number=number)
+        for bar, (begin, end) in enumerate(_cuts(plan, section, sample_rate, last)):
+            # What rings on belongs to the last bar.
+            take = visit if anew[min(bar, section.bars - 1)] else 0
             # Only the song's last bar hears what rings on after it.
             rings = last and bar >= section.bars - 1
-            name = (idea, rings, bar, take, begin, end)
-            if name not in requests:
-                requests[name] = len(out)
-                grain_seed = seed_from(seed, idea, bar, take)
-                out.append(
-                    _cut(
-                        timelines[idea, last],
-                        begin,
-                        end,
-                        sample_rate=sample_rate,
-                        style=style,
-                        seed=grain_seed,
-                        peaks=peaks,
-                        coarse=coarse,
-                    )
-                )
-            grain, lead_in, lead_out = requests[name], *_leads(begin, end, sample_rate)
+            name = (idea, rings, bar, take, section.take, begin, end)
+            if name not in numbers:
+                numbers[name] = len(requests)
+                grain_seed = seed_from(seed, idea, bar, take, section.take)
+                requests.append(section, last, begin, end, seed=grain_seed)
+            lead_in, lead_out = _leads(begin, end, sample_rate)
             placements.append(
                 Placement(
-                    grain=grain,
+                    grain=numbers[name],
                     start=starts[number] + begin,
                     lead_in=lead_in,
                     lead_out=lead_out,
@@ -143,10 +138,54 @@ def perform(
             )
             sections.append(number)
     length = starts[-1] + round(RING * sample_rate)
-    return Performance(tuple(out), tuple(placements), tuple(sections), length)
+    return Performance(requests, tuple(placements), tuple(sections), length)
 
 
-def _cuts(plan, section, sample_rate, *, first, ring) -> list[tuple[int, int]]:
+def _bars_anew(bars: int, share: float, *, seed: int, number: int) -> np.ndarray:
+    """Which bars of a section are another take when it returns, bool [bars].
+
+    As many as the share says, and those of a smaller share are among them.
+    """
+    order = np.random.default_rng([seed, number]).permutation(bars)
+    return (order + 0.5) / bars < share
+
+
+class _Requests(Sequence):
+    """Requests that are made when they are looked at, each time the same."""
+
+    def __init__(self, plan, book, sample_rate, style, coarse, peaks):
+        self._cuts: list[tuple] = []
+        self._asked = {
+            "sample_rate": sample_rate,
+            "style": style,
+            "coarse": coarse,
+            "peaks": peaks,
+        }
+
+        # Neighbouring requests share a timeline; another section needs another.
+        @functools.lru_cache(maxsize=2)
+        def timeline(section: Section, ring: bool) -> _Timeline:
+            return _timeline(plan, section, book, sample_rate, ring=ring)
+
+        self._timeline = timeline
+
+    def append(self, section, ring, begin, end, *, seed) -> None:
+        """Another one: some samples of a section."""
+        # Energy and take change neither conditions nor which timeline this is.
+        section = section.model_copy(update={"take": 0, "energy": 0.5})
+        self._cuts.append((section, ring, begin, end, seed))
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        section, ring, begin, end, seed = self._cuts[index]
+        return _cut(self._timeline(section, ring), begin, end, seed=seed, **self._asked)
+
+
+def _cuts(plan, section, sample_rate, ring) -> list[tuple[int, int]]:
     """Samples from the section's downbeat at which each bar's grain begins and ends.
 
     What rings on after the last bar of the song is a grain of its own.
@@ -156,8 +195,6 @@ def _cuts(plan, section, sample_rate, *, first, ring) -> list[tuple[int, int]]:
         round(bar * bar_samples - EARLY * sample_rate)
         for bar in range(section.bars + 1)
     ]
-    if first:
-        edges[0] = 0
     if ring:
         edges.append(round(section.bars * bar_samples + RING * sample_rate))
     return list(itertools.pairwise(edges))

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hierarchy.macro.assembly import assemble
+from hierarchy.macro.assembly import Placement, assemble
 from hierarchy.macro.balancing import balance
 from hierarchy.macro.choosing import choose_gestures
+from hierarchy.macro.grain_store import (
+    GrainStore,
+    StoredGrains,
+    grain_name,
+    model_digest,
+    sample_missing,
+)
 from hierarchy.macro.mastering import master
-from hierarchy.macro.performing import perform
-from hierarchy.micro.grains import GrainModel, make_grains
+from hierarchy.macro.performing import Performance, perform
+from hierarchy.micro.grains import GrainModel
 from structure.composing import compose
+from structure.errors import RequestError
 from structure.plan import SongPlan
 from structure.requests import SongRequest
 from structure.sequencer import Sequencer
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "sequencer"
-LOUDNESS = -14.0  # LUFS
 NO_SKETCH = 0.85  # freedom from which no sinusoids are given
-
-
-@dataclasses.dataclass(frozen=True)
-class Song:
-    """A finished song.
-
-    Attributes:
-        waveform: float32 [2, samples], mastered.
-        sample_rate: Hz.
-        plan: with style, seed and gestures filled in; rendering it again gives the
-            same waveform.
-        section_starts: seconds, and last the end of the last bar.
-    """
-
-    waveform: np.ndarray
-    sample_rate: int
-    plan: SongPlan
-    section_starts: tuple[float, ...]
+FADE_OUT = 0.3  # seconds, of what still rings
 
 
 def compose_song(
@@ -60,14 +51,131 @@ def compose_song(
     return compose(sequencer, SongRequest(**asked), seed=seed)
 
 
+@dataclasses.dataclass(frozen=True)
+class Arrangement:
+    """All of a song but its sound: what to sample, under which names, and where it goes.
+
+    Attributes:
+        plan: with style, seed, dials and gestures filled in.
+        performance: requests and placements.
+        names: of the grains, one a request; see `grain_store`.
+        temperature: at which they are sampled.
+        sample_rate: Hz.
+    """
+
+    plan: SongPlan
+    performance: Performance
+    names: tuple[str, ...]
+    temperature: float
+    sample_rate: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Song:
+    """A finished song; its waveforms are put together when they are asked for.
+
+    Attributes:
+        plan: with style, seed, dials, gestures and mastering gain filled in; rendering
+            it again gives the same song.
+        sample_rate: Hz.
+        performance: requests and placements at unit gain.
+        placements: with the gains that were given to them.
+        grains: one a request, read from where they are kept.
+    """
+
+    plan: SongPlan
+    sample_rate: int
+    performance: Performance
+    placements: tuple[Placement, ...]
+    grains: StoredGrains
+
+    @property
+    def section_starts(self) -> tuple[float, ...]:
+        """Seconds, and last the end of the last bar."""
+        return tuple(self.plan.starts())
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, with what rings on."""
+        return self.performance.length / self.sample_rate
+
+    @functools.cached_property
+    def mix(self) -> np.ndarray:
+        """Before mastering, float32 [2, samples]."""
+        return assemble(
+            self.grains.waveforms, self.placements, length=self.performance.length
+        )
+
+    @functools.cached_property
+    def waveform(self) -> np.ndarray:
+        """Mastered, float32 [2, samples]."""
+        return master(
+            self.mix, self.sample_rate, loudness=self.plan.loudness, fade_out=FADE_OUT
+        )
+
+
+def arrange(
+    plan: SongPlan,
+    model: GrainModel,
+    *,
+    seed: int | None = None,
+    freedom: float | None = None,
+    chorus_variation: float | None = None,
+    loudness: float | None = None,
+) -> Arrangement:
+    """Say what a song needs, and sample nothing yet.
+
+    Songs that are arranged first can have all their grains sampled side by side, by
+    `sample_missing` into one `GrainStore`, and be rendered from that.
+
+    Args:
+        plan: what happens when; gestures are chosen where it has none.
+        model: whose sound.
+        seed, freedom, chorus_variation, loudness: instead of the plan's own.
+
+    Raises:
+        RequestError: if the model lacks the plan's style or gestures.
+    """
+    style, book = model.book(plan.style)
+    asked = {
+        "style": style,
+        "seed": seed,
+        "freedom": freedom,
+        "chorus_variation": chorus_variation,
+        "loudness": loudness,
+    }
+    plan = _with(plan, {k: v for k, v in asked.items() if v is not None})
+    plan = choose_gestures(plan, book, seed=plan.seed)
+    follow = max(0.0, 1.0 - plan.freedom / NO_SKETCH)
+    performance = perform(
+        plan,
+        book,
+        style=model.config.styles.index(style),
+        seed=plan.seed if plan.grain_seed is None else plan.grain_seed,
+        sample_rate=model.config.sample_rate,
+        peaks=int(np.ceil(follow * model.config.peaks)),
+        chorus_variation=plan.chorus_variation,
+    )
+    temperature = 0.75 + 0.25 * plan.freedom
+    digest = model_digest(model)
+    names = (
+        grain_name(request, model=digest, temperature=temperature)
+        for request in performance.requests
+    )
+    return Arrangement(
+        plan, performance, tuple(names), temperature, model.config.sample_rate
+    )
+
+
 def render_song(
     plan: SongPlan,
     model: GrainModel,
     *,
     seed: int | None = None,
-    freedom: float = 0.0,
-    variation: float = 0.0,
-    loudness: float = LOUDNESS,
+    freedom: float | None = None,
+    chorus_variation: float | None = None,
+    loudness: float | None = None,
+    known: GrainStore | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Song:
     """Render a plan.
@@ -77,39 +185,69 @@ def render_song(
         model: whose sound.
         seed: of gestures and grains; the plan's own if None.
         freedom: 0 follows the gestures closely, 1 gives the model only their coarse
-            description.
-        variation: share of the bars of a returning section that are sampled anew.
-        loudness: integrated, in LUFS.
+            description; the plan's own if None.
+        chorus_variation: share of the bars of a returning section that are another
+            take; the plan's own if None.
+        loudness: integrated, in LUFS; the plan's own if None.
+        known: grains that need not be sampled, and where new ones are kept. None keeps
+            them in memory, with the song.
         progress: called with (done, in all).
 
     Raises:
         RequestError: if the model lacks the plan's style or gestures.
     """
-    style, book = model.book(plan.style)
-    seed = plan.seed if seed is None else seed
-    plan = plan.model_copy(update={"style": style, "seed": seed})
-    plan = choose_gestures(plan, book, seed=seed)
-    sample_rate = model.config.sample_rate
-    follow = max(0.0, 1.0 - freedom / NO_SKETCH)
-    performance = perform(
+    arranged = arrange(
         plan,
-        book,
-        style=model.config.styles.index(style),
-        seed=seed,
-        sample_rate=sample_rate,
-        peaks=int(np.ceil(follow * model.config.peaks)),
-        variation=variation,
-    )
-    grains = make_grains(
         model,
-        performance.requests,
-        temperature=0.75 + 0.25 * freedom,
+        seed=seed,
+        freedom=freedom,
+        chorus_variation=chorus_variation,
+        loudness=loudness,
+    )
+    known = GrainStore() if known is None else known
+    sample_missing(
+        model,
+        arranged.performance.requests,
+        arranged.names,
+        known,
+        temperature=arranged.temperature,
         progress=progress,
     )
-    mix = assemble(
-        [grain.waveform for grain in grains],
-        balance(plan, performance, grains),
-        length=performance.length,
+    performance = arranged.performance
+    grains = StoredGrains(
+        known, arranged.names, performance.requests, arranged.sample_rate
     )
-    waveform = master(mix, sample_rate, loudness=loudness, fade_out=0.3)
-    return Song(waveform, sample_rate, plan, tuple(plan.starts()))
+    placements = balance(arranged.plan, performance, grains)
+    return Song(arranged.plan, arranged.sample_rate, performance, placements, grains)
+
+
+def redo(plan: SongPlan, section: str, *, seed: int | None = None) -> SongPlan:
+    """The plan of the same song with one section played again.
+
+    The section keeps its bars, chords and gestures and gets other samples. All other
+    samples stay as they were, bit for bit before mastering, but for the fades at the
+    section's two borders: up to `assembly.reach_of_fades` samples on either side.
+
+    Args:
+        plan: as it came out of `render_song`.
+        section: its name; see `SongPlan.find`.
+        seed: number of the take; None takes one that the section has not had.
+
+    Raises:
+        RequestError: if there is no such section, or it is that take already.
+    """
+    number = plan.find(section)
+    old = plan.sections[number]
+    take = old.take + 1 if seed is None else seed
+    if take == old.take:
+        raise RequestError(
+            f"{plan.names()[number]} is take {take} already; another seed gives another"
+        )
+    sections: Sequence = list(plan.sections)
+    sections[number] = old.model_copy(update={"take": take})
+    return plan.model_copy(update={"sections": tuple(sections)})
+
+
+def _with(plan: SongPlan, changes: dict[str, Any]) -> SongPlan:
+    """A plan with some fields changed, and checked again."""
+    return type(plan).model_validate(plan.model_copy(update=changes).model_dump())
