@@ -97,6 +97,13 @@ class SongPlan(_Strict):
     """A whole song, before any sound. Times derive from tempo and metre alone.
 
     Attributes:
+        format, version: say what kind of file this is.
+        title: of the song.
+        style: which of the model's styles sounds; null takes its first.
+        key: such as "A:min"; lead-sheet names such as "Am" are read too.
+        tempo: felt beats a minute.
+        meter: such as "4/4"; a beat of 6/8, 9/8 and 12/8 is a dotted quarter.
+        sections: in order.
         seed: of what is composed and of the gestures; macro time.
         grain_seed: of the samples of the grains, micro time; null takes `seed`.
         freedom: 0 keeps to what was heard in the recordings, 1 invents.

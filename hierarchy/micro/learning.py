@@ -171,7 +171,10 @@ def fit_grains(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BookConfig:
-    """What a style's book of gestures holds: `seconds` of its recordings."""
+    """What a style's book of gestures holds.
+
+    seconds: how much of the style's recordings, at most.
+    """
 
     seconds: float = SECONDS
 

@@ -15,12 +15,16 @@ class FitConfig:
 
     steps: how many to take.
     minutes: stop after this time though steps are left; resume goes on.
+    learning_rate: at its highest, after the warmup.
+    warmup_steps: over which it rises from nothing.
     final_fraction: share of the learning rate left at the last step.
+    beta1, beta2: of AdamW: how long gradients, and their squares, are remembered.
     weight_decay: of AdamW; on matrices and kernels, not on biases and gains.
     clip_norm: longest gradient; None lets all pass.
     ema_decay: validate and ship a running average of the weights; None does not.
     validate_every, checkpoint_every, log_every: in steps.
     patience: validations without a better one before stopping; None goes on.
+    seed: of the order of batches and of what is drawn in a step.
     """
 
     steps: int = 10_000
