@@ -47,6 +47,20 @@ class _Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
 
+class Moment(_Strict):
+    """A second of a recording that a grain was made from or sounds like.
+
+    Attributes:
+        song: which recording, by the name that its corpus has for it.
+        seconds: where in it.
+        likeness: 1 is the same sound at any gain; unlike music lies near 0.7.
+    """
+
+    song: str
+    seconds: float
+    likeness: float
+
+
 class Section(_Strict):
     """A stretch of bars with one function in the song.
 
@@ -59,6 +73,8 @@ class Section(_Strict):
         gestures: which clip of the style's gesture book sounds on each beat,
             [bars][beats]; null leaves the choice to the renderer.
         take: another take is other samples of the same bars; 0 is the first.
+        nearest: for each bar as it was rendered, the moment of all that the model
+            learned from that it is most like; null before, and for silent bars.
     """
 
     label: Label
@@ -68,6 +84,7 @@ class Section(_Strict):
     chords: tuple[tuple[str, ...], ...] = pydantic.Field(min_length=1)
     gestures: tuple[tuple[int, ...], ...] | None = None
     take: int = pydantic.Field(default=0, ge=0)
+    nearest: tuple[Moment | None, ...] | None = None
 
     @property
     def bars(self) -> int:
@@ -109,6 +126,8 @@ class SongPlan(_Strict):
         freedom: 0 keeps to what was heard in the recordings, 1 invents.
         chorus_variation: how much a section differs when it returns; 0 is an exact
             return, 1 a new take of the same chords and gestures.
+        max_similarity: how like a moment of its recordings a bar may be; what is more
+            like it is sampled again, more freely. Null allows all.
         loudness: of the mastered song, in LUFS.
         mastering_gain: decibels from the mix to the master's limiter, as the song was
             first rendered. It is kept as long as the song then comes out within half
@@ -127,6 +146,7 @@ class SongPlan(_Strict):
     grain_seed: int | None = pydantic.Field(default=None, ge=0)
     freedom: float = pydantic.Field(default=0.0, ge=0, le=1)
     chorus_variation: float = pydantic.Field(default=0.0, ge=0, le=1)
+    max_similarity: float | None = pydantic.Field(default=None, gt=0, le=1)
     loudness: float = pydantic.Field(default=-14.0, ge=-70, le=0)
     mastering_gain: float | None = pydantic.Field(default=None, allow_inf_nan=False)
     sections: tuple[Section, ...] = pydantic.Field(min_length=1)

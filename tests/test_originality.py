@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hierarchy.macro.originality import COPY, make_originals, nearest_moments
+from hierarchy.macro.originality import COPY, Instead, nearest_moments, without_copies
 from hierarchy.material.moments import moments_of
 from hierarchy.micro.grains import Grain, make_grains, request_like
 from structure.errors import RequestError
@@ -43,35 +43,38 @@ def test_every_planted_copy_is_caught(model, requests):
     assert min(one.likeness for one in found) > COPY
 
 
-def test_copies_are_sampled_again_and_the_others_are_left_alone(model, requests):
+def test_copies_are_asked_for_again_and_the_others_are_left_alone(model, requests):
+    honest = make_grains(model, requests)
+    grains = [
+        parrot(r, i) if i in (1, 4) else honest[i] for i, r in enumerate(requests)
+    ]
     asked = []
 
-    def make(wanted):
+    def sample(wanted):
         asked.append(len(wanted))
-        if len(asked) > 1:
-            return make_grains(model, wanted)
-        honest = make_grains(model, wanted)
-        return [
-            parrot(r, i) if i in (1, 4) else honest[i] for i, r in enumerate(wanted)
-        ]
+        return make_grains(model, wanted)
 
-    grains, nearest = make_originals(model, requests, most=COPY, make=make)
-    assert asked[:2] == [6, 2]
+    instead, nearest = without_copies(model, grains, most=COPY, sample=sample)
+    assert asked[0] == 2
+    assert sorted(instead) == [1, 4]
     assert all(one is None or one.likeness <= COPY for one in nearest)
-    plain = make_grains(model, requests)
-    for i in (0, 2, 3, 5):
-        np.testing.assert_array_equal(grains[i].waveform, plain[i].waveform)
+    together = Instead(requests, instead)
+    assert [one.seed for one in together] == [
+        instead.get(i, request).seed for i, request in enumerate(requests)
+    ]
+    assert together[-1] is requests[-1]
 
 
 def test_what_stays_a_copy_is_refused_and_named(model, requests):
-    def make(wanted):
+    def sample(wanted):
         return [parrot(request, 2) for request in wanted]
 
     with pytest.raises(RequestError, match=r"like song 2 at [12]\.\d s"):
-        make_originals(model, requests, most=COPY, make=make)
+        without_copies(model, sample(requests), most=COPY, sample=sample)
 
 
 def test_a_model_without_prints_says_so(small_song, requests):
+    planted = [parrot(requests[0], 0)]
     with pytest.raises(RequestError, match="keeps no prints"):
-        make_originals(tiny_model(small_song), requests, most=COPY)
-    assert nearest_moments([parrot(requests[0], 0)], None) == [None]
+        without_copies(tiny_model(small_song), planted, most=COPY, sample=list)
+    assert nearest_moments(planted, None) == [None]

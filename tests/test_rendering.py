@@ -1,11 +1,14 @@
 """A plan becomes a finished song, the same one every time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from hierarchy.macro.mastering import loudness_lufs, true_peak_db
 from hierarchy.macro.performing import RING
 from hierarchy.macro.rendering import render_song
+from hierarchy.material.moments import moments_of
 from structure.errors import RequestError
 from structure.plan import SongPlan
 from tests.small_worlds import RATE, small_plan, tiny_model
@@ -86,3 +89,20 @@ def test_a_free_song_is_a_song_too(model):
 def test_a_style_that_the_model_does_not_know_is_refused(model):
     with pytest.raises(RequestError, match="no style 'polka'"):
         render_song(small_plan("C", style="polka"), model)
+
+
+def test_the_plan_tells_what_each_bar_is_most_like_and_copies_are_not_kept(model, song):
+    own = moments_of([("itself", song.waveform, RATE)])
+    watched = dataclasses.replace(model, moments=own)
+    plan = small_plan("A", tempo=100)
+    heard = render_song(plan, watched)
+    likeness = [moment.likeness for moment in heard.plan.sections[0].nearest]
+    assert len(likeness) == 4
+    assert {moment.song for moment in heard.plan.sections[0].nearest} == {"itself"}
+    most = max(likeness) - 0.001
+    other = render_song(plan, watched, max_similarity=most)
+    found = [moment.likeness for moment in other.plan.sections[0].nearest]
+    assert max(found) <= most
+    assert sum(a == b for a, b in zip(found, likeness, strict=True)) == 3
+    again = render_song(SongPlan.from_json(other.plan.to_json()), watched)
+    np.testing.assert_array_equal(again.mix, other.mix)

@@ -54,6 +54,17 @@ def render_song(
             "new take of the same chords and gestures.  \n*Default: the plan's, or 0.*",
         ),
     ] = None,
+    max_similarity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=1,
+            help="Refuse copies: a bar more like a moment of the model's recordings is "
+            "sampled again, more freely. 1 is the same sound at any gain, 0.95 passes "
+            "for a copy, other music lies near 0.75. The plan tells each bar's nearest "
+            "moment.  \n*Default: the plan's, or none refused.*",
+        ),
+    ] = None,
     loudness: Annotated[
         float | None,
         typer.Option(
@@ -151,6 +162,7 @@ def render_song(
             grain_model,
             freedom=freedom,
             chorus_variation=chorus_variation,
+            max_similarity=max_similarity,
             loudness=loudness,
             known=GrainStore(grains) if grains else None,
             progress=stage("Making grains"),

@@ -9,16 +9,10 @@ what ties it to the recording.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hierarchy.material.moments import Moments, Nearest
-from hierarchy.micro.grains import (
-    Grain,
-    GrainModel,
-    GrainRequest,
-    make_grains,
-    seed_from,
-)
+from hierarchy.micro.grains import Grain, GrainModel, GrainRequest, seed_from
 from structure.errors import RequestError
 
 COPY = 0.95
@@ -34,23 +28,24 @@ def nearest_moments(
     return [moments.nearest(grain.waveform, grain.sample_rate) for grain in grains]
 
 
-def make_originals(
+def without_copies(
     model: GrainModel,
-    requests: Sequence[GrainRequest],
+    grains: Sequence[Grain],
     *,
     most: float,
-    make: Callable[[list[GrainRequest]], list[Grain]] | None = None,
-) -> tuple[list[Grain], list[Nearest | None]]:
-    """Grains none of which is more like a recording than `most`.
+    sample: Callable[[list[GrainRequest]], Sequence[Grain]],
+) -> tuple[dict[int, GrainRequest], list[Nearest | None]]:
+    """What to ask for instead, so that no grain is more like a recording than `most`.
 
     Args:
         model: with its moments.
-        requests: as for `make_grains`.
+        grains: that were sampled.
         most: likeness that is still allowed, 0 to 1.
-        make: samples requests; `make_grains` with the model if None.
+        sample: requests to grains.
 
     Returns:
-        The grains and the moment that each is most like.
+        By the number of its grain, the request whose answer is to take its place; and
+        the moment that each grain is then most like.
 
     Raises:
         RequestError: if the model has no moments, or a grain stays too like one of
@@ -61,20 +56,19 @@ def make_originals(
             "this model keeps no prints of its recordings, so copies cannot be found "
             "out; train it again with train-grains, or leave out --max-similarity"
         )
-    make = make or (lambda asked: make_grains(model, asked))
-    grains = make(list(requests))
     nearest = nearest_moments(grains, model.moments)
+    instead: dict[int, GrainRequest] = {}
     for attempt in range(len(_LOOSER)):
         copies = [i for i, found in enumerate(nearest) if _over(found, most)]
         if not copies:
             break
-        asked = [_looser(requests[i], attempt, model.config.peaks) for i in copies]
-        again = make(asked)
-        for i, grain, found in zip(
-            copies, again, nearest_moments(again, model.moments), strict=True
-        ):
-            if not _over(found, most) or found.likeness < nearest[i].likeness:
-                grains[i], nearest[i] = grain, found
+        asked = [
+            _looser(grains[i].request, attempt, model.config.peaks) for i in copies
+        ]
+        found = nearest_moments(sample(asked), model.moments)
+        for i, request, now in zip(copies, asked, found, strict=True):
+            if not _over(now, most) or now.likeness < nearest[i].likeness:
+                instead[i], nearest[i] = request, now
     worst = max((n for n in nearest if n), key=lambda n: n.likeness, default=None)
     if _over(worst, most):
         raise RequestError(
@@ -82,7 +76,25 @@ def make_originals(
             f"{worst.seconds:.1f} s whatever is tried; allow more than "
             f"--max-similarity {most:g}, or ask for another seed or more --freedom"
         )
-    return grains, nearest
+    return instead, nearest
+
+
+class Instead(Sequence[GrainRequest]):
+    """Requests, some of them replaced."""
+
+    def __init__(
+        self, requests: Sequence[GrainRequest], instead: Mapping[int, GrainRequest]
+    ):
+        self._requests, self._instead = requests, instead
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        return self._instead.get(index) or self._requests[index]
 
 
 _LOOSER = (1.0, 0.5, 0.25, 0.0)  # share of the sinusoids that an attempt is given

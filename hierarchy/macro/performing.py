@@ -39,6 +39,7 @@ RING_DECAY = 24.0  # decibels a second
 SAME_COLOUR = 0.05  # a return whose brightness differs by less is a return
 TILT = 1.2  # decibels a band, at brightness 1
 OUTSIDE_KEY, OUTSIDE_CHORD = -18.0, -10.0  # decibels
+MADE_UP = 9.0  # decibels by which what is left is raised at most
 LOW, LOW_ROOT, LOW_OTHER = 200.0, 4.0, -4.0  # Hz and decibels: the bass says the root
 
 
@@ -134,6 +135,8 @@ def perform(
                     start=starts[number] + begin,
                     lead_in=lead_in,
                     lead_out=lead_out,
+                    # Nothing that changes in one section moves another.
+                    anchored=bar == 0,
                 )
             )
             sections.append(number)
@@ -148,6 +151,9 @@ def _bars_anew(bars: int, share: float, *, seed: int, number: int) -> np.ndarray
     """
     order = np.random.default_rng([seed, number]).permutation(bars)
     return (order + 0.5) / bars < share
+
+
+_UNHEARD = {"take": 0, "energy": 0.5, "nearest": None}
 
 
 class _Requests(Sequence):
@@ -171,8 +177,8 @@ class _Requests(Sequence):
 
     def append(self, section, ring, begin, end, *, seed) -> None:
         """Another one: some samples of a section."""
-        # Energy and take change neither conditions nor which timeline this is.
-        section = section.model_copy(update={"take": 0, "energy": 0.5})
+        # These change neither conditions nor which timeline this is.
+        section = section.model_copy(update=_UNHEARD)
         self._cuts.append((section, ring, begin, end, seed))
 
     def __len__(self) -> int:
@@ -266,6 +272,7 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
         plan.key,
         sample_rate,
     )
+    sketch = _made_up(sketch, before_levels, sample_rate)
     sketch = _tilt_sketch(sketch, section.brightness, sample_rate, levels.shape[-1])
     tilt = 10 ** (_tilt(section.brightness, levels.shape[-1]) / 20)
     # What the sketch does not explain stays in its band; what it does moves with it.
@@ -390,6 +397,29 @@ def _retune(sketch: Sketch, shift, chords, key: str, sample_rate: int) -> Sketch
     factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
     return Sketch(
         frequency.astype(np.float32),
+        (sketch.middle * factor).astype(np.complex64),
+        (sketch.side * factor).astype(np.complex64),
+    )
+
+
+def _made_up(sketch: Sketch, before: np.ndarray, sample_rate: int) -> Sketch:
+    """Raise what is left when notes were quietened, so that each band is as full.
+
+    Otherwise the middle of the spectrum, where melodies lie, would be left hollow.
+
+    Args:
+        sketch: transposed to its chords, with some notes quieter.
+        before: square of the level that it gave each band before, [2, frames, bands].
+        sample_rate: Hz.
+    """
+    bands = before.shape[-1]
+    after = _drawn_power(sketch, bands, sample_rate)
+    lost = before.sum(axis=0) / np.maximum(after.sum(axis=0), FLOOR**2)
+    gain = np.clip(np.sqrt(lost), 1.0, 10 ** (MADE_UP / 20))
+    band = (sketch.frequency / (sample_rate / 2) * bands).astype(int)
+    factor = np.take_along_axis(gain, np.clip(band, 0, bands - 1), axis=1)
+    return Sketch(
+        sketch.frequency,
         (sketch.middle * factor).astype(np.complex64),
         (sketch.side * factor).astype(np.complex64),
     )

@@ -21,11 +21,13 @@ from hierarchy.macro.grain_store import (
     sample_missing,
 )
 from hierarchy.macro.mastering import master
+from hierarchy.macro.originality import Instead, nearest_moments, without_copies
 from hierarchy.macro.performing import Performance, perform
+from hierarchy.material.moments import Nearest
 from hierarchy.micro.grains import GrainModel
 from structure.composing import compose
 from structure.errors import RequestError
-from structure.plan import SongPlan
+from structure.plan import Moment, SongPlan
 from structure.requests import SongRequest
 from structure.sequencer import Sequencer
 
@@ -121,6 +123,7 @@ def arrange(
     seed: int | None = None,
     freedom: float | None = None,
     chorus_variation: float | None = None,
+    max_similarity: float | None = None,
     loudness: float | None = None,
 ) -> Arrangement:
     """Say what a song needs, and sample nothing yet.
@@ -131,7 +134,8 @@ def arrange(
     Args:
         plan: what happens when; gestures are chosen where it has none.
         model: whose sound.
-        seed, freedom, chorus_variation, loudness: instead of the plan's own.
+        seed, freedom, chorus_variation, max_similarity, loudness: instead of the
+            plan's own.
 
     Raises:
         RequestError: if the model lacks the plan's style or gestures.
@@ -142,6 +146,7 @@ def arrange(
         "seed": seed,
         "freedom": freedom,
         "chorus_variation": chorus_variation,
+        "max_similarity": max_similarity,
         "loudness": loudness,
     }
     plan = _with(plan, {k: v for k, v in asked.items() if v is not None})
@@ -174,6 +179,7 @@ def render_song(
     seed: int | None = None,
     freedom: float | None = None,
     chorus_variation: float | None = None,
+    max_similarity: float | None = None,
     loudness: float | None = None,
     known: GrainStore | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -188,6 +194,8 @@ def render_song(
             description; the plan's own if None.
         chorus_variation: share of the bars of a returning section that are another
             take; the plan's own if None.
+        max_similarity: how like a moment of the recordings a bar may be; see
+            `originality`. The plan's own if None.
         loudness: integrated, in LUFS; the plan's own if None.
         known: grains that need not be sampled, and where new ones are kept. None keeps
             them in memory, with the song.
@@ -202,23 +210,65 @@ def render_song(
         seed=seed,
         freedom=freedom,
         chorus_variation=chorus_variation,
+        max_similarity=max_similarity,
         loudness=loudness,
     )
     known = GrainStore() if known is None else known
+    performance = arranged.performance
+    grains = _sampled(arranged, model, performance.requests, known, progress)
+    if arranged.plan.max_similarity is None:
+        nearest = nearest_moments(grains, model.moments)
+    else:
+        instead, nearest = without_copies(
+            model,
+            grains,
+            most=arranged.plan.max_similarity,
+            sample=lambda asked: _sampled(arranged, model, asked, known),
+        )
+        requests = Instead(performance.requests, instead)
+        performance = dataclasses.replace(performance, requests=requests)
+        grains = _sampled(arranged, model, requests, known)
+    placements = balance(arranged.plan, performance, grains)
+    plan = _with_nearest(arranged.plan, performance, nearest)
+    return Song(plan, arranged.sample_rate, performance, placements, grains)
+
+
+def _sampled(arranged, model, requests, known, progress=None) -> StoredGrains:
+    """Grains of a song's model and temperature, sampled where they are not known."""
+    names = arranged.names
+    if requests is not arranged.performance.requests:
+        name = functools.partial(
+            grain_name, model=model_digest(model), temperature=arranged.temperature
+        )
+        names = tuple(name(request) for request in requests)
     sample_missing(
         model,
-        arranged.performance.requests,
-        arranged.names,
+        requests,
+        names,
         known,
         temperature=arranged.temperature,
         progress=progress,
     )
-    performance = arranged.performance
-    grains = StoredGrains(
-        known, arranged.names, performance.requests, arranged.sample_rate
-    )
-    placements = balance(arranged.plan, performance, grains)
-    return Song(arranged.plan, arranged.sample_rate, performance, placements, grains)
+    return StoredGrains(known, names, requests, arranged.sample_rate)
+
+
+def _with_nearest(
+    plan: SongPlan, performance: Performance, nearest: Sequence[Nearest | None]
+) -> SongPlan:
+    """The plan with, for each bar, the moment that it is most like."""
+    bars: list[list[Moment | None]] = [[] for _ in plan.sections]
+    for placement, where in zip(
+        performance.placements, performance.sections, strict=True
+    ):
+        found = nearest[placement.grain]
+        bars[where].append(found and Moment(**dataclasses.asdict(found)))
+    sections = [
+        section.model_copy(
+            update={"nearest": tuple(found[: section.bars]) if any(found) else None}
+        )
+        for section, found in zip(plan.sections, bars, strict=True)
+    ]
+    return plan.model_copy(update={"sections": tuple(sections)})
 
 
 def redo(plan: SongPlan, section: str, *, seed: int | None = None) -> SongPlan:
