@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hierarchy.album.planning import plan_album
+    from hierarchy.album.rendering import Album, render_album
+    from hierarchy.album.request import AlbumRequest, read_album
     from hierarchy.configs import find_config
     from hierarchy.devices import keep_compiled_programs, use_all_cores
     from hierarchy.export.pictures import draw_grain, draw_plan, draw_song
@@ -40,24 +43,33 @@ if TYPE_CHECKING:
         request_like,
     )
     from hierarchy.micro.learning import train_grains
+    from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
+    from hierarchy.training.fitting import fit
+    from hierarchy.training.recipe import FitConfig
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """The models that come with the package, in its folders grains and sequencer."""
 
 _HOMES = {
+    "Album": "album.rendering",
+    "AlbumRequest": "album.request",
     "Corpus": "material.corpus",
     "Features": "material.features",
+    "FitConfig": "training.recipe",
     "Grain": "micro.grains",
     "GrainModel": "micro.grains",
     "GrainRequest": "micro.grains",
     "GrainStore": "macro.grain_store",
     "Sketch": "material.sketch",
     "Song": "macro.rendering",
+    "WaveNet": "micro.wavenet",
+    "WaveNetConfig": "micro.wavenet",
     "compose_song": "macro.rendering",
     "draw_grain": "export.pictures",
     "draw_plan": "export.pictures",
     "draw_song": "export.pictures",
     "find_config": "configs",
+    "fit": "training.fitting",
     "from_shape": "material.companding",
     "hear": "export.showing",
     "join_bands": "material.bands:join",
@@ -66,10 +78,13 @@ _HOMES = {
     "make_grains": "micro.grains",
     "measure": "material.features",
     "natural_tempo": "macro.choosing",
+    "plan_album": "album.planning",
     "prepare_corpus": "material.corpus",
+    "read_album": "album.request",
     "read_waveform": "material.audio",
     "redo": "macro.rendering",
     "render_sinusoids": "material.sketch:render",
+    "render_album": "album.rendering",
     "render_song": "macro.rendering",
     "request_like": "micro.grains",
     "see": "export.showing",
@@ -84,19 +99,25 @@ _HOMES = {
 
 __all__ = [
     "PRETRAINED",
+    "Album",
+    "AlbumRequest",
     "Corpus",
     "Features",
+    "FitConfig",
     "Grain",
     "GrainModel",
     "GrainRequest",
     "GrainStore",
     "Sketch",
     "Song",
+    "WaveNet",
+    "WaveNetConfig",
     "compose_song",
     "draw_grain",
     "draw_plan",
     "draw_song",
     "find_config",
+    "fit",
     "from_shape",
     "hear",
     "join_bands",
@@ -105,9 +126,12 @@ __all__ = [
     "make_grains",
     "measure",
     "natural_tempo",
+    "plan_album",
     "prepare_corpus",
+    "read_album",
     "read_waveform",
     "redo",
+    "render_album",
     "render_sinusoids",
     "render_song",
     "request_like",

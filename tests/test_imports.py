@@ -11,7 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-LAYERS = ["material", "training", "micro", "macro", "export", "studio", "commands"]
+LAYERS = [
+    "material",
+    "training",
+    "micro",
+    "macro",
+    "export",
+    "album",
+    "studio",
+    "commands",
+]
 """The folders of hierarchy; each imports only those before it."""
 
 COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

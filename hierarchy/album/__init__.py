@@ -1,0 +1,1 @@
+"""Many songs as one object: what an album shares, how it runs, and its files."""

@@ -1,0 +1,311 @@
+"""An album as asked to the plans of its songs, which know of each other.
+
+Each song is composed for its place: a key on the path of keys, a tempo and an energy
+on the arc, a form unlike its neighbours'. Some quote an earlier song. Everything is
+decided here, gestures too, so that each song can be rendered by itself, anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from hierarchy.album.arcs import follow_arc
+from hierarchy.album.keys import follow_path
+from hierarchy.album.motifs import (
+    Quote,
+    choose_quotes,
+    default_motifs,
+    place_for,
+    quoted,
+    theme_of,
+    transposition,
+)
+from hierarchy.album.request import AlbumRequest, SongEntry
+from hierarchy.album.titles import make_titles
+from hierarchy.macro.choosing import choose_gestures
+from hierarchy.material.gestures import Book
+from hierarchy.micro.grains import GrainModel, seed_from
+from structure.composing import compose
+from structure.dynamics import brightness
+from structure.errors import RequestError
+from structure.harmony import Key
+from structure.plan import FASTEST, SLOWEST, SongPlan
+from structure.requests import SectionRequest, SongRequest
+from structure.sequencer import Sequencer
+
+_LONGER = 1 / 7  # songs are longer and shorter than asked by up to this share
+_LENGTHS = (0.0, 0.05, -0.05, 0.1, -0.1, 0.15, -0.15)
+"""By how much a length is changed until its bars can be shared out among sections."""
+
+
+class Track(pydantic.BaseModel):
+    """One song of an album, before any sound.
+
+    Attributes:
+        number: from 1.
+        plan: with style, seed and gestures filled in.
+        energy: where the arc has it, -1 to 1; None if the song brought its own plan.
+        gap: seconds of silence after it.
+        quotes: what it takes from earlier songs.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    plan: SongPlan
+    energy: float | None
+    gap: float
+    quotes: tuple[Quote, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return self.plan.title
+
+
+class AlbumPlan(pydantic.BaseModel):
+    """A whole album, before any sound."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    request: AlbumRequest
+    tracks: tuple[Track, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long the songs last, from bar line to bar line, with the gaps."""
+        return sum(track.plan.seconds + track.gap for track in self.tracks)
+
+
+def plan_album(
+    request: AlbumRequest,
+    model: GrainModel,
+    sequencer: Sequencer,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> AlbumPlan:
+    """Compose the songs of an album.
+
+    Args:
+        request: with a seed.
+        model: whose styles and gestures.
+        sequencer: that composes.
+        progress: called with (songs planned, songs in all).
+
+    Raises:
+        RequestError: if something asked cannot be; names the song.
+    """
+    if request.seed is None:
+        raise RequestError("an album without a seed; decide on one first")
+    seed, count = request.seed, request.count
+    for style in request.style or ():
+        model.book(style)
+    styles = request.style or (model.book(None)[0],)
+    home = _home(request, model.book(styles[0])[1])
+    keys = _keys(request, home)
+    heights, paces = follow_arc(request.arc, count)
+    middle = request.tempo or _natural_tempo(model, styles, seed)
+    forms = _forms(request, seed)
+    titles = make_titles(count + 1, seed=seed, taken=_given_titles(request))
+    motifs = default_motifs(count) if request.motifs is None else request.motifs
+    quotes = choose_quotes(count, motifs, seed=seed)
+    random = np.random.default_rng([seed, 43])
+    stretches = 1 + _LONGER * random.uniform(-1, 1, count)
+
+    tracks: list[Track] = []
+    for number in range(count):
+        entry = request.entry(number)
+        style, _ = model.book(entry.style or styles[number % len(styles)])
+        height = heights[number] if entry.energy is None else entry.energy
+        pace = 1 + request.tempo_range * paces[number]
+        try:
+            if entry.plan:
+                plan, found = _own_plan(entry, number, style, seed), ()
+            else:
+                asked = SongRequest(
+                    form=entry.form or forms[number],
+                    key=str(Key.parse(entry.key)) if entry.key else keys[number],
+                    tempo=entry.tempo
+                    or round(float(np.clip(middle * pace, SLOWEST, FASTEST)), 1),
+                    meter=entry.meter or request.meter,
+                    minutes=entry.minutes or request.minutes * stretches[number],
+                    style=style,
+                    title=entry.title or titles[number],
+                )
+                own_seed = entry.seed
+                if own_seed is None:
+                    own_seed = seed_from(seed, "song", number) % 2**31
+                exact = entry.minutes is not None
+                plan = _compose(sequencer, asked, seed=own_seed, exact=exact)
+                plan = _at_height(plan, height * request.energy_range)
+                found = ()
+                if number in quotes and entry.quotes:
+                    source = tracks[quotes[number]]
+                    last = number == count - 1
+                    plan, found = _quoting(sequencer, plan, source, last=last)
+                plan = plan.model_copy(
+                    update={
+                        "freedom": request.freedom,
+                        "chorus_variation": request.chorus_variation,
+                    }
+                )
+            plan = choose_gestures(plan, model.book(plan.style)[1], seed=plan.seed)
+        except RequestError as error:
+            raise RequestError(f"song {number + 1}: {error}") from None
+        tracks.append(
+            Track(
+                number=number + 1,
+                plan=plan,
+                energy=None if entry.plan else height,
+                gap=request.gap if entry.gap is None else entry.gap,
+                quotes=found,
+            )
+        )
+        if progress:
+            progress(number + 1, count)
+    title = request.title or titles[count]
+    return AlbumPlan(title=title, request=request, tracks=tuple(tracks))
+
+
+def fingerprint(*folders: str | Path) -> str:
+    """SHA-256, as hex, over the files of models; another one for another model."""
+    digest = hashlib.sha256()
+    for folder in map(Path, folders):
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in (".json", ".safetensors"):
+                digest.update(str(file.relative_to(folder)).encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _home(request: AlbumRequest, book: Book) -> Key:
+    """The key that the path begins in."""
+    if request.key:
+        return Key.parse(request.key)
+    random = np.random.default_rng([request.seed, 47])
+    major = random.random() < float(np.mean(book.song_major))
+    # Few accidentals: what was recorded is near, and transposing little sounds best.
+    near = [Key(tonic, "maj") for tonic in (0, 2, 5, 7, 10)]
+    chosen = near[int(random.integers(len(near)))]
+    return chosen if major else Key((chosen.tonic + 9) % 12, "min")
+
+
+def _keys(request: AlbumRequest, home: Key) -> list[str]:
+    if isinstance(request.keys, str):
+        return [str(key) for key in follow_path(request.keys, home, request.count)]
+    return [request.keys[i % len(request.keys)] for i in range(request.count)]
+
+
+def _natural_tempo(model: GrainModel, styles: tuple[str, ...], seed: int) -> float:
+    """A tempo from which the arc of tempo goes up and down: the styles' median."""
+    tempos = np.concatenate([model.book(style)[1].song_tempo for style in styles])
+    return float(np.median(tempos))
+
+
+def _forms(request: AlbumRequest, seed: int) -> list[str]:
+    """A form for each song; neighbours differ where there is a choice."""
+    random = np.random.default_rng([seed, 53])
+    kinds, forms = list(dict.fromkeys(request.forms)), []
+    while len(forms) < request.count:
+        turn = [kinds[i] for i in random.permutation(len(kinds))]
+        if forms and len(kinds) > 1 and turn[0] == forms[-1]:
+            turn.append(turn.pop(0))
+        forms += turn
+    return forms[: request.count]
+
+
+def _given_titles(request: AlbumRequest) -> tuple[str, ...]:
+    titles = [request.title, *(entry.title for entry in request.song)]
+    return tuple(title for title in titles if title)
+
+
+def _own_plan(entry: SongEntry, number: int, style: str, seed: int) -> SongPlan:
+    """A plan that a person brought, with what its entry changes."""
+    plan = SongPlan.read(entry.plan)
+    changes = {
+        "title": entry.title,
+        "style": entry.style or plan.style or style,
+        "seed": entry.seed,
+    }
+    return plan.model_copy(update={k: v for k, v in changes.items() if v is not None})
+
+
+def _compose(
+    sequencer: Sequencer, asked: SongRequest, *, seed: int, exact: bool
+) -> SongPlan:
+    """A song about as long as asked; not all numbers of bars suit all forms."""
+    import dataclasses
+
+    lengths = (0.0,) if exact else _LENGTHS
+    for place, change in enumerate(lengths):
+        minutes = asked.minutes * (1 + change)
+        try:
+            return compose(
+                sequencer, dataclasses.replace(asked, minutes=minutes), seed=seed
+            )
+        except RequestError:
+            if place == len(lengths) - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _at_height(plan: SongPlan, raised: float) -> SongPlan:
+    """The plan with all its energies raised, and its brightness with them."""
+    sections = []
+    for section in plan.sections:
+        energy = round(float(np.clip(section.energy + raised, 0.05, 0.98)), 3)
+        change = {"energy": energy, "brightness": brightness(energy)}
+        sections.append(section.model_copy(update=change))
+    return plan.model_copy(update={"sections": tuple(sections)})
+
+
+def _quoting(
+    sequencer: Sequencer, plan: SongPlan, source: Track, *, last: bool
+) -> tuple[SongPlan, tuple[Quote, ...]]:
+    """The plan with an idea of an earlier song in it, the rest composed to answer it."""
+    letter, theme = place_for(plan, last=last), theme_of(source.plan)
+    carries = (
+        source.plan.style == plan.style
+        and source.plan.beats_per_bar == plan.beats_per_bar
+        and theme.gestures is not None
+    )
+    asked = []
+    for section in plan.sections:
+        chords = gestures = None
+        if section.letter == letter:
+            chords, gestures = quoted(
+                theme, from_key=source.plan.key, to_key=plan.key, bars=section.bars
+            )
+        asked.append(
+            SectionRequest(
+                label=section.label,
+                letter=section.letter,
+                bars=section.bars,
+                energy=section.energy,
+                brightness=section.brightness,
+                chords=chords,
+                gestures=gestures if carries else None,
+            )
+        )
+    request = SongRequest(
+        sections=tuple(asked),
+        key=plan.key,
+        tempo=plan.tempo,
+        meter=plan.meter,
+        style=plan.style,
+        title=plan.title,
+    )
+    quote = Quote(
+        song=source.number,
+        letter=theme.letter,
+        into=letter,
+        semitones=transposition(source.plan.key, plan.key),
+        gestures=carries,
+    )
+    return compose(sequencer, request, seed=plan.seed), (quote,)
