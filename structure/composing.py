@@ -24,6 +24,7 @@ from structure.drafting import (
     write_form,
 )
 from structure.errors import RequestError
+from structure.half_plans import HalfPlan
 from structure.harmonizing import harmonize
 from structure.harmony import Key
 from structure.plan import BEATS_PER_BAR, SongPlan
@@ -39,7 +40,7 @@ from structure.vocabulary import (
 )
 from structure.writing import Writer
 
-__all__ = ["SectionRequest", "SongRequest", "compose"]
+__all__ = ["SectionRequest", "SongRequest", "complete", "compose", "compose_anew"]
 
 DEFAULT_SECONDS = 120.0
 """About how long a song is if nothing is asked."""
@@ -82,6 +83,56 @@ def compose(sequencer: Sequencer, request: SongRequest, *, seed: int) -> SongPla
         seed=seed,
         sections=sections,
     )
+
+
+def complete(sequencer: Sequencer, half: HalfPlan, *, seed: int, **more) -> SongPlan:
+    """Finish a plan that a person began.
+
+    Args:
+        sequencer: trained on whatever songs.
+        half: what is given stands in the result as it was given.
+        seed: of what is added.
+        more: other fields of a SongRequest, where the half plan leaves them open.
+
+    Raises:
+        RequestError: if it cannot be finished; the message says why.
+    """
+    return half.finished(compose(sequencer, half.request(**more), seed=seed))
+
+
+def compose_anew(
+    sequencer: Sequencer, plan: SongPlan, names: Sequence[str], *, seed: int, **more
+) -> SongPlan:
+    """The same song but for some sections, whose chords are new.
+
+    Every other section and all that holds for the song stays as it is; so do the
+    length, energy and place of the new ones. One whose idea stays elsewhere in the
+    song becomes a variation of it: B turns into B'.
+
+    Args:
+        sequencer: trained on whatever songs.
+        plan: a finished plan.
+        names: labels ("bridge", all of them), letters or names ("chorus 2").
+        seed: of what is new.
+        more: other fields of a SongRequest, such as its temperature.
+
+    Raises:
+        RequestError: if there is no such section.
+    """
+    request = SongRequest.like(plan, renew=names, **more)
+    composed = compose(sequencer, request, seed=seed)
+    new = [place for place, s in enumerate(request.sections) if s.unlike is not None]
+    stays = {s.letter for i, s in enumerate(plan.sections) if i not in new}
+    sections = list(plan.sections)
+    for place in new:
+        section = composed.sections[place]
+        if section.letter in stays:
+            letter = section.letter
+            while letter in stays:
+                letter += "'"
+            section = section.model_copy(update={"letter": letter})
+        sections[place] = section
+    return plan.model_copy(update={"sections": tuple(sections)})
 
 
 # ---- Header and length -------------------------------------------------------

@@ -2,8 +2,8 @@
 
 A form is a name, or a row of sections. A section is a function in words or by
 its initial (intro verse prechorus chorus bridge solo outro; I V P C B S O),
-and may say its bars ("V8", "verse 8") and its idea ("verse:A8"). A row that
-holds the letter A, which is no function's initial, speaks of ideas instead:
+and may say its bars ("V8", "verse 8"), its idea ("verse:A8") and its chords
+("C8[Am F C G]", which also holds where the section returns). A row that the letter A, which is no function's initial, speaks of ideas instead:
 "A A B A" is one idea, again, another, and the first.
 """
 
@@ -14,6 +14,7 @@ import re
 import string
 from typing import Literal
 
+from structure.chord_rows import Row, parse_bars
 from structure.errors import RequestError
 from structure.functions import WORDS
 
@@ -63,11 +64,13 @@ class FormSection:
         label: its function, one of structure.plan's labels.
         letter: its idea; None leaves open whether it returns.
         bars: its length; None leaves it open.
+        chords: of each bar, as structure.chord_rows reads them; None leaves them open.
     """
 
     label: str
     letter: str | None = None
     bars: int | None = None
+    chords: Row | None = None
 
 
 Form = tuple[FormSection, ...] | Literal["free"]
@@ -86,11 +89,16 @@ def parse_form(text: str) -> Form:
 
     >>> [section.letter for section in parse_form("verse chorus verse")]
     ['A', 'B', 'A']
-    >>> parse_form("V8 C4")
-    (FormSection(label='verse', letter='A', bars=8), FormSection(label='chorus', letter='B', bars=4))
+    >>> [(section.label, section.bars) for section in parse_form("V8 C4")]
+    [('verse', 8), ('chorus', 4)]
+    >>> parse_form("C[Am F]")[0].chords
+    (('Am',), ('F',))
     >>> [section.label for section in parse_form("AABA")]
     ['verse', 'verse', 'bridge', 'verse']
     """
+    plain, chords = _without_chords(text)
+    if chords:
+        return _with_chords(parse_form(plain), chords, text)
     name = _name(text)
     if name == "free":
         return "free"
@@ -135,6 +143,43 @@ def longer_forms(name: str, *, most: int = 20) -> tuple[tuple[FormSection, ...],
     return tuple(
         parse_form(" ".join([before, *[cycle] * times, after]))
         for times in range(least, least + most)
+    )
+
+
+_CHORDS = re.compile(r"\[([^][]*)\]")
+
+
+def _without_chords(text: str) -> tuple[str, dict[int, Row]]:
+    """A form without its chords, and which section (counted from 0) has which."""
+    chords: dict[int, Row] = {}
+    before = 0
+    for match in _CHORDS.finditer(text):
+        plain = _CHORDS.sub("", text[: match.start()])
+        place = len(_tokens(plain)) - 1
+        if place < 0 or place in chords:
+            raise RequestError(
+                f'form {text!r}: chords follow their section, as in "C8[Am F C G]"'
+            )
+        chords[place] = parse_bars(match[1])
+        before = match.end()
+    if "[" in text[before:] or "]" in _CHORDS.sub("", text):
+        raise RequestError(f"form {text!r} has a bracket without its other half")
+    return _CHORDS.sub(" ", text), chords
+
+
+def _with_chords(form: Form, chords: dict[int, Row], text: str) -> Form:
+    """Give sections their chords, and those that return the same."""
+    if form == "free":
+        raise RequestError(f"form {text!r}: chords for a free form; name its sections")
+    of_idea: dict[tuple, Row] = {}
+    for place, row in chords.items():
+        of_idea.setdefault((form[place].label, form[place].letter), row)
+    return tuple(
+        dataclasses.replace(
+            section,
+            chords=chords.get(place, of_idea.get((section.label, section.letter))),
+        )
+        for place, section in enumerate(form)
     )
 
 

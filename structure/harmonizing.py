@@ -20,6 +20,7 @@ from structure.vocabulary import NUMBER, PARTS, TOKENS, bar_tokens, chord_of
 from structure.writing import Writer, choose
 
 _REDRAWS = 5  # times that a section is written, until it differs and moves
+_BANS_FROM = 3  # From here on a section that should be another has to be one.
 _STRICTNESS = (1.0, 2.0)  # taste for the key's own chords, until they make it plain
 
 
@@ -68,7 +69,9 @@ def _write_chords(
         variation = 1.0 if not returns else variation
         mark = writer.mark()
         best = None
-        for redraw in range(1 if returns or asked.chords else _REDRAWS):
+        old = [_tokens_of(asked.unlike, key)] if asked.unlike else []
+        once = (returns and not old) or asked.chords
+        for redraw in range(1 if once else _REDRAWS):
             writer.back(mark)
             bars, tokens = _write_section(
                 writer,
@@ -79,9 +82,12 @@ def _write_chords(
                 last=last,
                 faithful=1 - variation,
                 restless=0.0 if returns else 0.5 + redraw / 2,
-                unlike=() if returns else _others(writer, asked),
+                unlike=[*old, *(() if returns else _others(writer, asked))],
+                banned=old[0] if old and redraw >= _BANS_FROM else None,
             )
             merit = _merit(asked, bars, sections, key, edge=first or last)
+            if tuple(bars) == asked.unlike:
+                merit -= 10.0
             if best is None or merit > best[0]:
                 best = (merit, bars, tokens)
             if merit >= 1:
@@ -115,6 +121,7 @@ def _write_section(
     faithful: float,
     restless: float,
     unlike: Sequence[list[list[int]]],
+    banned: list[list[int]] | None = None,
 ) -> tuple[list[tuple[str, ...]], list[int]]:
     """Write the bars of one section; the result is the bars and their tokens.
 
@@ -123,6 +130,7 @@ def _write_section(
         faithful: odds that a chord is taken over from the idea that returns.
         restless: how soon a chord that stands still must move on.
         unlike: bars, as tokens, of the ideas that this one should not repeat.
+        banned: bars, as tokens; the first chord that is free differs from them.
     """
     cursor = writer.cursor
     bars: list[tuple[str, ...]] = []
@@ -144,6 +152,10 @@ def _write_section(
             weights = _tonics(key.mode, ("maj", "maj7", "min", "min7"))
         if last and number == asked.bars - 1:
             weights = _tonics(key.mode, ("maj", "min"))
+        elif banned is not None and not (first and number == 0):
+            weights = weights.copy()
+            weights[banned[number][0]] = 0.0
+            banned = None
         while not tokens or len(tokens) < 1 + PARTS.get(tokens[0], 0):
             hint = writer.hints[0]
             odds = writer.odds(weights)
@@ -159,6 +171,10 @@ def _write_section(
             chords = chords[:1]
         bars.append(tuple(str(chord_of(token, key)) for token in chords))
     return bars, written
+
+
+def _tokens_of(bars: Sequence[Sequence[str]], key: Key) -> list[list[int]]:
+    return [bar_tokens(bar, key.tonic) for bar in bars]
 
 
 def _moving_on(taste: np.ndarray, bars: list[list[int]], restless: float):

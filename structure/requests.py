@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from structure.errors import RequestError
-from structure.forms import longer_forms, parse_form
+from structure.forms import FormSection, longer_forms, parse_form
 from structure.functions import LABELS
 from structure.harmony import Chord, Key
 from structure.plan import BEATS_PER_BAR, FASTEST, SLOWEST, SongPlan
@@ -30,6 +30,7 @@ class SectionRequest:
         energy, brightness: 0 to 1.
         chords: for each bar its chords, or None for an open bar.
         gestures: kept as they are where the chords are kept.
+        unlike: chords, bar by bar, that its own shall not repeat.
     """
 
     label: str | None = None
@@ -39,6 +40,7 @@ class SectionRequest:
     brightness: float | None = None
     chords: tuple[tuple[str, ...] | None, ...] | None = None
     gestures: tuple[tuple[int, ...], ...] | None = None
+    unlike: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self):
         if self.label is not None and self.label not in LABELS:
@@ -83,6 +85,7 @@ class SongRequest:
         temperature: 0 takes the likeliest, 1 draws as songs are, above is wilder.
         top_p: share of the likeliest choices that are drawn from.
         variation: how freely a returning section departs from its idea, 0 to 1.
+        melody: whether a lead melody is written too.
     """
 
     form: str | None = None
@@ -99,6 +102,7 @@ class SongRequest:
     temperature: float = 0.9
     top_p: float = 0.95
     variation: float = 0.1
+    melody: bool = True
 
     def __post_init__(self):
         if self.form is not None and self.sections is not None:
@@ -119,6 +123,13 @@ class SongRequest:
             raise RequestError(
                 f"metre {self.meter!r}; there are {', '.join(BEATS_PER_BAR)}"
             )
+        for section in self.sections or ():
+            for bar in section.gestures or ():
+                if len(bar) != BEATS_PER_BAR[self.meter]:
+                    raise RequestError(
+                        f"a bar of {len(bar)} gestures; {self.meter} has "
+                        f"{BEATS_PER_BAR[self.meter]} beats"
+                    )
         if self.bars is not None and self.minutes is not None:
             raise RequestError("both bars and minutes; give one of them")
         if self.bars is not None and not 1 <= self.bars <= MOST_BARS_IN_ALL:
@@ -141,33 +152,27 @@ class SongRequest:
 
         Args:
             plan: what to keep.
-            renew: labels or letters whose chords are composed anew.
+            renew: labels, letters or names of sections ("chorus 2") whose chords are
+                composed anew.
             changes: any other field of a SongRequest.
 
         Raises:
             RequestError: if a section to renew is not in the plan.
         """
-        here = {s.label for s in plan.sections} | {s.letter for s in plan.sections}
-        for name in renew:
-            if name not in here:
-                raise RequestError(
-                    f"nothing to renew: the plan has no {name!r}; "
-                    f"it has {', '.join(sorted(here))}"
-                )
-        sections = []
-        for section in plan.sections:
-            new = section.label in renew or section.letter in renew
-            sections.append(
-                SectionRequest(
-                    label=section.label,
-                    letter=section.letter,
-                    bars=section.bars,
-                    energy=section.energy,
-                    brightness=section.brightness,
-                    chords=None if new else section.chords,
-                    gestures=None if new else section.gestures,
-                )
+        new = set().union(*(places_of(plan, name) for name in renew))
+        sections = tuple(
+            SectionRequest(
+                label=section.label,
+                letter=section.letter,
+                bars=section.bars,
+                energy=section.energy,
+                brightness=section.brightness,
+                chords=None if place in new else section.chords,
+                gestures=None if place in new else section.gestures,
+                unlike=section.chords if place in new else None,
             )
+            for place, section in enumerate(plan.sections)
+        )
         kept = {
             "key": plan.key,
             "tempo": plan.tempo,
@@ -175,7 +180,7 @@ class SongRequest:
             "style": plan.style,
             "title": plan.title,
         }
-        return cls(sections=tuple(sections), **(kept | changes))
+        return cls(sections=sections, **(kept | changes))
 
     @property
     def is_free(self) -> bool:
@@ -200,9 +205,7 @@ class SongRequest:
         except RequestError:
             rows = (parse_form(text),)
         return [
-            self._with_chords(
-                tuple(SectionRequest(**dataclasses.asdict(one)) for one in row)
-            )
+            self._with_chords(tuple(_section_request(one) for one in row))
             for row in rows
         ]
 
@@ -219,17 +222,48 @@ class SongRequest:
             chords = self.chords.get(section.letter) or self.chords.get(section.label)
             if chords is not None and section.chords is None:
                 chords = _checked_bars(chords, f"the {section.label}")
-                bars = section.bars or len(chords)
-                if bars % len(chords):
-                    raise RequestError(
-                        f"chords for {len(chords)} bars in a {section.label} of {bars}; "
-                        "they fit some whole number of times"
-                    )
-                section = dataclasses.replace(
-                    section, bars=bars, chords=chords * (bars // len(chords))
-                )
+                chords = _fitted(chords, section.bars, section.label)
+                section = dataclasses.replace(section, bars=len(chords), chords=chords)
             filled.append(section)
         return tuple(filled)
+
+
+def _section_request(one: FormSection) -> SectionRequest:
+    chords = one.chords
+    if chords is not None:
+        chords = _fitted(chords, one.bars, one.label)
+    return SectionRequest(
+        label=one.label, letter=one.letter, bars=one.bars, chords=chords
+    )
+
+
+def _fitted(chords: tuple, bars: int | None, label: str) -> tuple:
+    """Chords as often as they fit into a section."""
+    bars = bars or len(chords)
+    if bars % len(chords):
+        raise RequestError(
+            f"chords for {len(chords)} bars in a {label} of {bars}; "
+            "they fit some whole number of times"
+        )
+    return chords * (bars // len(chords))
+
+
+def places_of(plan: SongPlan, name: str) -> set[int]:
+    """The places of the sections that a label, a letter or a name speaks of.
+
+    >>> from structure.plan import Section
+    >>> verse = Section(label="verse", letter="A", chords=(("C",),))
+    >>> bridge = Section(label="bridge", letter="B", chords=(("F",),))
+    >>> plan = SongPlan(sections=(verse, bridge, verse))
+    >>> [sorted(places_of(plan, name)) for name in ("verse", "verse 2", "B")]
+    [[0, 2], [2], [1]]
+    """
+    places = {
+        place
+        for place, section in enumerate(plan.sections)
+        if name in (section.label, section.letter)
+    }
+    return places or {plan.find(name)}
 
 
 def _checked_bars(bars: Bars, where: str) -> tuple[tuple[str, ...] | None, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -82,16 +83,35 @@ def clarity(bars: Sequence[Sequence[str]], key: Key) -> float:
     heard = np.zeros(12)
     for bar in bars:
         for chord in bar:
-            heard += Chord.parse(chord).chroma() / len(bar)
-    if np.ptp(heard) == 0:
+            heard += _chroma(chord) / len(bar)
+    centred = heard - heard.mean()
+    length = np.linalg.norm(centred)
+    if length < 1e-9:
         return -1.0
-    margins = []
-    for profiles in _PROFILES.values():
-        fits = {
-            (tonic, mode): np.corrcoef(heard, np.roll(profile, tonic))[0, 1]
-            for mode, profile in profiles.items()
-            for tonic in range(12)
-        }
-        ours = fits.pop((key.tonic, key.mode))
-        margins.append(ours - max(fits.values()))
-    return float(min(margins))
+    fits = _unit_profiles() @ (centred / length)
+    ours = key.tonic + (12 if key.mode == "min" else 0)
+    rivals = np.delete(fits, ours, axis=1).max(axis=1)
+    return float((fits[:, ours] - rivals).min())
+
+
+@functools.lru_cache(maxsize=4096)
+def _chroma(chord: str) -> np.ndarray:
+    return Chord.parse(chord).chroma()
+
+
+@functools.cache
+def _unit_profiles() -> np.ndarray:
+    """Profiles [kinds, 24 keys, 12], centred and of length 1; minor keys come last."""
+    profiles = np.array(
+        [
+            [
+                np.roll(kind[mode], tonic)
+                for mode in ("maj", "min")
+                for tonic in range(12)
+            ]
+            for kind in _PROFILES.values()
+        ],
+        float,
+    )
+    profiles -= profiles.mean(axis=2, keepdims=True)
+    return profiles / np.linalg.norm(profiles, axis=2, keepdims=True)

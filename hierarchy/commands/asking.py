@@ -11,8 +11,9 @@ import typer
 from hierarchy import cli
 
 if TYPE_CHECKING:
-    from structure.composing import SongRequest
     from structure.plan import SongPlan
+    from structure.requests import SongRequest
+    from structure.sequencer import Sequencer
 
 PICTURES = (".png", ".svg")
 
@@ -21,13 +22,31 @@ Form = Annotated[
     typer.Option(
         help="verse-chorus, verse-chorus-bridge, aaba, strophic, through-composed or "
         'free; or in words ("intro verse chorus outro") or in letters with bars '
-        '("I4 V8 C8 O4").  \n*Default: verse-chorus.*'
+        '("I4 V8 C8 O4"), with chords if you like ("V8 C8[Am F C G]").  \n'
+        "*Default: verse-chorus.*"
     ),
 ]
 Key = Annotated[str | None, typer.Option(help='Such as "A:min", "F# major" or "Bb".')]
 Tempo = Annotated[float | None, typer.Option(help="Beats per minute.")]
-Minutes = Annotated[
-    float | None, typer.Option(help="About how long; whole bars decide.")
+Minutes = Annotated[float | None, typer.Option(help="How long, to the nearest bar.")]
+Bars = Annotated[int | None, typer.Option(help="How many bars, in place of minutes.")]
+Chords = Annotated[
+    list[str] | None,
+    typer.Option(
+        help='Chords of a section, a bar each: "chorus: Am F C G", or "B: Dm G | C" '
+        'with bar lines; "%" repeats a bar, "?" leaves one open. They go round until '
+        "the section is full. May be given several times."
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=0, max=4, help="0 is the likeliest song, above 1 a strange one."),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, max=1, help="Draw from the likeliest choices of this share only."
+    ),
 ]
 Meter = Annotated[str | None, typer.Option(help='Such as "4/4", "3/4" or "6/8".')]
 Style = Annotated[
@@ -71,6 +90,8 @@ class Asked:
     tempo: float | None
     minutes: float | None
     meter: str | None
+    bars: int | None = None
+    chords: list[str] | None = None
 
     def names(self) -> str:
         """The options that were given, as they are typed."""
@@ -83,19 +104,38 @@ class Asked:
         Raises:
             RequestError: if something asked cannot be.
         """
-        from structure.composing import SongRequest
+        from structure.requests import SongRequest
+
+        return SongRequest(**self.fields(**more))
+
+    def fields(self, **more: Any) -> dict[str, Any]:
+        """The fields of a SongRequest that were given.
+
+        Raises:
+            RequestError: if chords cannot be read.
+        """
+        from structure.chord_rows import parse_section_chords
 
         asked = dataclasses.asdict(self) | more
-        return SongRequest(**{k: v for k, v in asked.items() if v is not None})
+        if self.chords:
+            asked["chords"] = dict(parse_section_chords(row) for row in self.chords)
+            if len(asked["chords"]) < len(self.chords):
+                raise cli.RequestError("--chords twice for one section")
+        return {k: v for k, v in asked.items() if v not in (None, [])}
 
 
 def compose(request: SongRequest, sequencer: Path | None, *, seed: int) -> SongPlan:
     """A plan that has all that is asked, by the sequencer in a folder or by ours."""
     from structure.composing import compose
+
+    return compose(open_sequencer(sequencer), request, seed=seed)
+
+
+def open_sequencer(folder: Path | None) -> Sequencer:
+    """The sequencer in a folder, or ours."""
     from structure.sequencer import Sequencer
 
-    folder = sequencer or cli.PRETRAINED / "sequencer"
-    return compose(Sequencer.read(folder), request, seed=seed)
+    return Sequencer.read(folder or cli.PRETRAINED / "sequencer")
 
 
 def described(plan: SongPlan) -> str:
