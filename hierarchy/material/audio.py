@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -194,20 +195,56 @@ def write_waveform(
     Raises:
         RequestError: for another suffix, coding or tag, or NaN in the waveform.
     """
-    path, waveform = Path(path), np.asarray(waveform)
-    if path.suffix.lower() not in FORMATS:
-        raise RequestError(
-            f"{path.name} ends in {path.suffix or 'nothing'}; "
-            f"sound is written as {', '.join(FORMATS)}"
-        )
+    waveform = np.asarray(waveform)
     if waveform.ndim != 2 or not 1 <= waveform.shape[0] <= 8:
         raise RequestError(
             f"a waveform of shape {list(waveform.shape)}; "
             "it is [channels, samples] with 1 to 8 channels"
         )
+    channels, samples = waveform.shape
+    # libsndfile's Vorbis encoder overflows its stack on long single writes.
+    pieces = (waveform[:, at : at + 65536] for at in range(0, samples, 65536))
+    write_blocks(
+        path,
+        pieces,
+        sample_rate,
+        channels=channels,
+        samples=samples,
+        subtype=subtype,
+        tags=tags,
+    )
+
+
+def write_blocks(
+    path: str | Path,
+    pieces: Iterable[np.ndarray],
+    sample_rate: int,
+    *,
+    channels: int,
+    samples: int,
+    subtype: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Write a waveform that comes piece by piece, otherwise as `write_waveform`.
+
+    Args:
+        path: where to.
+        pieces: float32 [channels, n] each, from start to end.
+        sample_rate: in Hz.
+        channels: 1 to 8.
+        samples: how long it will be in all; a WAV file of 4 GiB needs another header.
+        subtype, tags: see `write_waveform`.
+
+    Raises:
+        RequestError: for another suffix, coding or tag, or NaN in the waveform.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise RequestError(
+            f"{path.name} ends in {path.suffix or 'nothing'}; "
+            f"sound is written as {', '.join(FORMATS)}"
+        )
     _check_rate(sample_rate)
-    if not np.isfinite(waveform).all():
-        raise RequestError("the waveform holds NaN or infinity; audio is finite")
     container, default = FORMATS[path.suffix.lower()]
     subtype = subtype or default
     if not soundfile.check_format(container, subtype):
@@ -217,22 +254,26 @@ def write_waveform(
         raise RequestError(
             f"tags {', '.join(sorted(unknown))}; tags are {', '.join(TAGS)}"
         )
-    if container == "WAV" and waveform.size * 4 >= 2**32:
+    if container == "WAV" and channels * samples * 4 >= 2**32:
         container = "RF64"  # The lengths in a plain WAV header have 32 bits.
     with whole_file(path) as draft:
         with soundfile.SoundFile(
             draft,
             "w",
             samplerate=sample_rate,
-            channels=waveform.shape[0],
+            channels=channels,
             format=container,
             subtype=subtype,
         ) as file:
             for name, text in (tags or {}).items():
                 setattr(file, name, str(text))
-            # libsndfile's Vorbis encoder overflows its stack on long single writes.
-            for start in range(0, waveform.shape[1], 65536):
-                file.write(waveform[:, start : start + 65536].T)
+            for piece in pieces:
+                if not np.isfinite(piece).all():
+                    raise RequestError(
+                        "the waveform holds NaN or infinity; audio is finite"
+                    )
+                for start in range(0, piece.shape[1], 65536):
+                    file.write(piece[:, start : start + 65536].T)
         if container == "OGG":
             _pin_ogg_serial(draft)
 
@@ -323,35 +364,26 @@ def _pin_ogg_serial(path: Path) -> None:
 
     Each page carries the number and a checksum over itself (RFC 3533, section 6).
     """
-    data = bytearray(path.read_bytes())
-    start = 0
-    while data[start : start + 4] == b"OggS":
-        segments = data[start + 26]
-        body = sum(data[start + 27 : start + 27 + segments])
-        end = start + 27 + segments + body
-        data[start + 14 : start + 18] = (1).to_bytes(4, "little")
-        data[start + 22 : start + 26] = bytes(4)
-        checksum = _ogg_checksum(bytes(data[start:end]))
-        data[start + 22 : start + 26] = checksum.to_bytes(4, "little")
-        start = end
-    path.write_bytes(data)
+    with path.open("r+b") as file:
+        while True:
+            start, header = file.tell(), bytearray(file.read(27))
+            if header[:4] != b"OggS":
+                break
+            lengths = file.read(header[26])
+            body = file.read(sum(lengths))
+            header[14:18] = (1).to_bytes(4, "little")
+            header[22:26] = bytes(4)
+            checksum = _ogg_checksum(bytes(header) + lengths + body)
+            header[22:26] = checksum.to_bytes(4, "little")
+            file.seek(start)
+            file.write(header)
+            file.seek(start + len(header) + len(lengths) + len(body))
 
 
 def _ogg_checksum(page: bytes) -> int:
-    checksum = 0
-    for byte in page:
-        checksum = (checksum << 8) & 0xFFFFFFFF ^ _OGG_TABLE[checksum >> 24 ^ byte]
-    return checksum
+    """CRC-32 by the polynomial of Ethernet and zlib, but with the bits turned round."""
+    mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
 
 
-def _ogg_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        value = byte << 24
-        for _ in range(8):
-            value = (value << 1) ^ (0x04C11DB7 if value & 0x80000000 else 0)
-        table.append(value & 0xFFFFFFFF)
-    return tuple(table)
-
-
-_OGG_TABLE = _ogg_table()
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
