@@ -23,6 +23,7 @@ from hierarchy.macro.mastering import true_peak_db
 from hierarchy.material.audio import content_hash, read_waveform, write_waveform
 from hierarchy.material.loudness import block_powers
 from structure.files import whole_file
+from structure.plan import SongPlan
 
 SOFTWARE = "macrotime"
 
@@ -144,8 +145,8 @@ def _write_song(
     )
     # The plan by which this song, alone, sounds as it does here.
     kept = {"mastering_gain": gain} | ({} if loud is None else {"loudness": loud})
-    track.plan.model_copy(update=kept).write(plan_file)
-    plan = track.plan
+    plan = SongPlan.read(folder.mixed_plan_path(track, fingerprint))
+    plan.model_copy(update=kept).write(plan_file)
     return SongFacts(
         number=track.number,
         title=track.title,

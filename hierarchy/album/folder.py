@@ -101,6 +101,10 @@ class AlbumFolder:
         """Where the mix of a song is, once it is there."""
         return self.work / "mixes" / f"{sound_id(track, model)}.wav"
 
+    def mixed_plan_path(self, track: Track, model: str) -> Path:
+        """Where the plan is that came with a song's mix."""
+        return self.work / "mixes" / f"{sound_id(track, model)}.plan.json"
+
     def grains_path(self, track: Track, model: str) -> Path:
         """Where the grains of a song are kept until it is mixed."""
         return self.work / "grains" / sound_id(track, model)

@@ -23,7 +23,7 @@ import numpy as np
 from hierarchy.album.folder import AlbumFolder
 from hierarchy.album.planning import AlbumPlan, Track
 from hierarchy.macro.grain_store import AT_ONCE, GrainStore, sample_missing
-from hierarchy.macro.rendering import Arrangement, arrange, render_song
+from hierarchy.macro.rendering import Arrangement, Song, arrange, render_song
 from hierarchy.material.audio import write_waveform
 from hierarchy.micro.grains import GrainModel
 from structure.errors import RequestError
@@ -228,8 +228,8 @@ def _finish(folder, song: _Song, model, fingerprint, failed, watch) -> None:
     watch(Doing("Mixing", song=number))
     with song.claim:
         try:
-            mix, rate = mix_song(song.arranged, model, song.store)
-            write_mix(folder, song.track, fingerprint, mix, rate)
+            mixed = render_song(song.arranged.plan, model, known=song.store)
+            write_mix(folder, song.track, fingerprint, mixed)
         except Exception as error:  # noqa: BLE001, the other songs go on
             failed[number] = Failure.of(number, error)
             return
@@ -237,21 +237,12 @@ def _finish(folder, song: _Song, model, fingerprint, failed, watch) -> None:
     watch(Doing("Mixed", 1, 1, song=number, mixed=number))
 
 
-def mix_song(
-    arranged: Arrangement, model: GrainModel, store: GrainStore
-) -> tuple[np.ndarray, int]:
-    """The mix of a song, float32 [2, samples], and its rate; sampled if need be."""
-    song = render_song(arranged.plan, model, known=store)
-    return song.mix, song.sample_rate
-
-
-def write_mix(
-    folder: AlbumFolder, track: Track, fingerprint: str, mix: np.ndarray, rate: int
-) -> None:
+def write_mix(folder: AlbumFolder, track: Track, fingerprint: str, song: Song) -> None:
     """Keep a mix, not a bit of it rounded, until the album's gain is known."""
+    # The mix last: where it is, all is.
+    song.plan.write(folder.mixed_plan_path(track, fingerprint))
     path = folder.mix_path(track, fingerprint)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_waveform(path, mix, rate, subtype="FLOAT")
+    write_waveform(path, song.mix, song.sample_rate, subtype="FLOAT")
 
 
 class _Apart(MutableMapping[str, np.ndarray]):

@@ -153,6 +153,7 @@ def plan_album(
                     update={
                         "freedom": request.freedom,
                         "chorus_variation": request.chorus_variation,
+                        "max_similarity": request.max_similarity,
                     }
                 )
             plan = choose_gestures(plan, model.book(plan.style)[1], seed=plan.seed)

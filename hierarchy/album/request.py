@@ -130,7 +130,7 @@ class AlbumRequest(_Strict):
         gap: seconds of silence between songs.
         loudness: integrated, of the whole album, in LUFS.
         true_peak: highest peak of any song, in dBTP.
-        freedom, chorus_variation: as for a single song.
+        freedom, chorus_variation, max_similarity: as for a single song.
         format: flac, wav or ogg.
         song: entries for the songs in their order.
     """
@@ -157,6 +157,7 @@ class AlbumRequest(_Strict):
     true_peak: float = pydantic.Field(default=-1.0, ge=-20, le=0)
     freedom: float = pydantic.Field(default=0.0, ge=0, le=1)
     chorus_variation: float = pydantic.Field(default=0.0, ge=0, le=1)
+    max_similarity: float | None = pydantic.Field(default=None, ge=0.5, le=1)
     format: Format = "flac"
     song: tuple[SongEntry, ...] = pydantic.Field(default=(), max_length=MOST_SONGS)
 

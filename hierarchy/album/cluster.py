@@ -1,0 +1,242 @@
+"""Songs mixed by the machines of a Ray cluster; the album is still made in one folder.
+
+A task is one song: its plan and the model go there, its mix comes back. A task follows
+from what goes into it alone, so that a machine that is lost costs time and nothing
+else: Ray runs its tasks again elsewhere, and a song that was mixed twice is the same
+song. This run claims the songs that it has given away, so that others leave them alone.
+
+Source: Moritz et al., "Ray: a distributed framework for emerging AI applications",
+OSDI 2018.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hierarchy.album.folder import AlbumFolder
+from hierarchy.album.mixing import Doing, Failure, Watch, write_mix
+from hierarchy.album.planning import AlbumPlan, Track
+from structure.errors import RequestError
+from structure.plan import SongPlan
+
+RETRIES = 8
+"""How often a song is tried again when its machine or process is lost."""
+
+CORES = 2
+"""Processor cores that a task asks of its machine."""
+
+
+def mix_on_cluster(
+    folder: AlbumFolder,
+    album: AlbumPlan,
+    model: Path,
+    fingerprint: str,
+    *,
+    wanted: set[int],
+    address: str,
+    watch: Watch,
+) -> list[Failure]:
+    """Mix songs on a Ray cluster that is running already.
+
+    Args:
+        folder: where mixes go.
+        album: its plan.
+        model: folder of the grain model; its files are sent along.
+        fingerprint: of it.
+        wanted: numbers of the songs to be mixed.
+        address: of the cluster, as `ray.init` takes it.
+        watch: called with what is being done.
+
+    Returns:
+        What failed; all other songs that are wanted have their mix.
+
+    Raises:
+        RequestError: if Ray is not installed or there is no such cluster.
+    """
+    ray = _connect(address)
+    try:
+        return _Round(ray, folder, album, model, fingerprint, watch).mix(wanted)
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str) -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise RequestError(
+            "--cluster needs Ray; pip install 'macrotime[cluster]' here and on every "
+            "machine of the cluster"
+        ) from None
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        reason = str(error).strip().splitlines()
+        raise RequestError(
+            f"no Ray cluster at {address}: {reason[0] if reason else error!r}; "
+            '"ray start --head" starts one'
+        ) from None
+    return ray
+
+
+class _Round:
+    """Songs given away, and what comes back."""
+
+    def __init__(self, ray, folder, album, model, fingerprint, watch):
+        self.ray, self.folder, self.album = ray, folder, album
+        self.fingerprint, self.watch = fingerprint, watch
+        self.model = ray.put(pack_model(model))
+        self.task = ray.remote(num_cpus=self._cores(), max_retries=RETRIES)(
+            mix_remotely
+        )
+        self.given: dict[Any, tuple[Track, contextlib.ExitStack]] = {}
+        self.failed: dict[int, Failure] = {}
+
+    def mix(self, wanted: set[int]) -> list[Failure]:
+        try:
+            while True:
+                others = self._give(wanted)
+                if self.given:
+                    self._take()
+                elif others:
+                    self.watch(
+                        Doing(f"Waiting for another run to mix song {others[0].number}")
+                    )
+                    time.sleep(0.3)
+                else:
+                    return list(self.failed.values())
+        finally:
+            for task, (_, claim) in self.given.items():
+                self.ray.cancel(task, force=True)
+                claim.close()
+
+    def _cores(self) -> int:
+        """As many as a task would like, or as the largest machine has."""
+        most = max(
+            (node["Resources"].get("CPU", 0) for node in self.ray.nodes()), default=1
+        )
+        return int(max(1, min(CORES, most)))
+
+    def _give(self, wanted: set[int]) -> list[Track]:
+        """Give away what nobody has; returns what other runs have."""
+        others = []
+        here = {track.number for track, _ in self.given.values()} | set(self.failed)
+        for track in self.album.tracks:
+            if track.number not in wanted - here:
+                continue
+            if self.folder.is_mixed(track, self.fingerprint):
+                continue
+            with contextlib.ExitStack() as claim:
+                if not claim.enter_context(self.folder.claim(track, self.fingerprint)):
+                    others.append(track)
+                    continue
+                if self.folder.is_mixed(track, self.fingerprint):
+                    continue
+                plan = track.plan.to_json()
+                task = self.task.remote(
+                    plan, self.model, self.fingerprint, self._cores()
+                )
+                self.given[task] = track, claim.pop_all()
+                self.watch(Doing("On the cluster", song=track.number))
+        return others
+
+    def _take(self) -> None:
+        """Keep what has come back by now, or wait a while for the next."""
+        ready, _ = self.ray.wait(list(self.given), num_returns=1, timeout=1.0)
+        for task in ready:
+            track, claim = self.given.pop(task)
+            with claim:
+                try:
+                    song = Mixed(*self.ray.get(task))
+                    write_mix(self.folder, track, self.fingerprint, song)
+                except Exception as error:  # noqa: BLE001, the other songs go on
+                    self.failed[track.number] = _failure(track.number, error)
+                    continue
+            self.watch(Doing("Mixed", 1, 1, song=track.number, mixed=track.number))
+
+
+class Mixed:
+    """What of a song comes back from a machine."""
+
+    def __init__(self, plan: str, mix: np.ndarray, sample_rate: int):
+        self.plan = SongPlan.from_json(plan)
+        self.mix, self.sample_rate = mix, sample_rate
+
+
+def _failure(number: int, error: Exception) -> Failure:
+    """A failure on another machine, in the words that it was raised with there."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, RequestError):
+        return Failure.of(number, cause)
+    return Failure.of(number, error)
+
+
+def pack_model(folder: str | Path) -> dict[str, bytes]:
+    """The files of a model, by their names in its folder."""
+    folder = Path(folder)
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.suffix in (".json", ".safetensors")
+    }
+
+
+def mix_remotely(
+    plan: str, model: dict[str, bytes], fingerprint: str, cores: int
+) -> tuple[str, np.ndarray, int]:
+    """What a machine of the cluster does: one song, from its plan to its mix.
+
+    Args:
+        plan: as JSON.
+        model: what `pack_model` gave.
+        fingerprint: of the model.
+        cores: of the processor, to be used.
+
+    Returns:
+        The plan as rendered, the mix float32 [2, samples], and its rate.
+    """
+    from hierarchy.devices import keep_compiled_programs, use_all_cores
+
+    keep_compiled_programs()
+    use_all_cores(most=cores)
+    from hierarchy.macro.rendering import render_song
+
+    grains = _unpacked(fingerprint, _Files(model))
+    song = render_song(SongPlan.from_json(plan), grains)
+    return song.plan.to_json(), song.mix, song.sample_rate
+
+
+class _Files:
+    """A model's files, which count as equal: the fingerprint beside them tells."""
+
+    def __init__(self, files: dict[str, bytes]):
+        self.files = files
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Files)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@functools.lru_cache(maxsize=1)
+def _unpacked(fingerprint: str, model: _Files) -> Any:
+    """The model; kept, since a process of the cluster mixes many songs."""
+    from hierarchy.album.planning import fingerprint as fingerprint_of
+    from hierarchy.micro.grains import GrainModel
+
+    with tempfile.TemporaryDirectory(prefix="macrotime-model-") as folder:
+        for name, content in model.files.items():
+            file = Path(folder, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        if fingerprint_of(folder) != fingerprint:
+            raise ValueError("the model did not arrive as it was sent")
+        return GrainModel.read(folder)
