@@ -325,7 +325,10 @@ def notebooks() -> str:
 GROUPS = {
     "Songs": ("compose_song", "render_song", "Song"),
     "Recordings and corpora": ("prepare_corpus", "Corpus", "measure", "Features"),
-    "Training": ("train_grains", "train_sequencer", "find_config", "PRETRAINED"),
+    "Training": (
+        *("train_grains", "train_sequencer", "find_config", "PRETRAINED"),
+        *("fit", "FitConfig", "WaveNet", "WaveNetConfig"),
+    ),
     "Grains": (
         *("GrainModel", "make_clips", "make_grains", "request_like"),
         *("GrainRequest", "Grain"),
