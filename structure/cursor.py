@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from structure.recall import Recall, Recalled
 from structure.vocabulary import (
     END,
     FEATURES,
@@ -26,6 +27,7 @@ from structure.vocabulary import (
     OUTCOMES,
     PAD,
     PARTS,
+    ROOT_OF,
     TEMPO_EDGES,
     TOKENS,
     UNKNOWN,
@@ -74,6 +76,8 @@ class Cursor:
         self.elapsed: list[float | None] = [0.0]
         self.stream: list[int] = []  # chord tokens so far
         self._after: dict[tuple[int, ...], int] = {}  # context to what followed
+        self._recall = Recall()
+        self._entered = 0  # sections that recall knows of
 
     @property
     def done(self) -> bool:
@@ -92,6 +96,7 @@ class Cursor:
         other.kind, other.at = self.kind, self.at
         other.recent, other.elapsed = list(self.recent), list(self.elapsed)
         other.stream, other._after = list(self.stream), dict(self._after)
+        other._recall, other._entered = self._recall.fork(), self._entered
         return other
 
     # Reading ---------------------------------------------------------------
@@ -182,13 +187,35 @@ class Cursor:
             if len(self.stream) >= length:
                 self._after[tuple(self.stream[-length:])] = token
         self.stream.append(token)
+        self._enter()
+        self._recall.add(
+            token,
+            ROOT_OF[token],
+            self._slot_number,
+            known=token != UNKNOWN_OF["chord"],
+            divides=token in PARTS,
+        )
         chords = self.sections[self.at].chords
         if self.slot == 0:
             chords.append([token])
         else:
             chords[-1].append(token)
+        if self.slot == 0:
+            self._recall.close(tuple(chords[-1]))
         while self.at < len(self.sections) and self._section_is_full():
             self.at += 1
+
+    def _enter(self) -> None:
+        """Tell recall of the section whose chords are being read."""
+        if self._entered > self.at:
+            return
+        known = self.sections[: self.at + 1]
+        bars = known[-1].bars
+        if bars is None:
+            raise ValueError("chords in a song with a section of unknown length")
+        ideas, labels = [s.idea for s in known], [s.label for s in known]
+        self._recall.enter(ideas, labels, bars)
+        self._entered = self.at + 1
 
     def _section_is_full(self) -> bool:
         section = self.sections[self.at]
@@ -204,6 +231,15 @@ class Cursor:
             return 0
         last = chords[-1]
         return 0 if len(last) == 1 + PARTS.get(last[0], 0) else len(last)
+
+    @property
+    def _slot_number(self) -> int:
+        """The slot as FEATURES has it: another number for each division."""
+        slot = self.slot
+        if slot == 0:
+            return 0
+        parts = PARTS[self.sections[self.at].chords[-1][0]]
+        return (1, 3, 6)[parts - 2] + slot - 1
 
     @property
     def bar(self) -> int:
@@ -246,6 +282,13 @@ class Cursor:
             self._tell_chord(features, hints)
         hints += [PAD] * (HINTS - len(hints))
         return list(features.values()), hints
+
+    def recalled(self) -> Recalled | None:
+        """What the chord that is due could be taken from; None before other kinds."""
+        if self.kind != "chord" or self.done:
+            return None
+        self._enter()
+        return Recalled(self._recall.row(self._slot_number), self._recall.sources)
 
     def _tell_label(self, features: dict, hints: list[int]) -> None:
         labels = [section.label for section in self.sections]
@@ -316,7 +359,7 @@ class Cursor:
         features["sections_left"] = min(len(self.sections) - at, 9)
         present = now.chords[bar] if slot else []
         parts = PARTS[present[0]] if slot else 0
-        features["slot"] = (0, 1, 3, 6)[max(parts - 1, 0)] + slot - 1 if slot else 0
+        features["slot"] = self._slot_number
         same = [
             s for s in self.sections[:at] if s.idea is not None and s.idea == now.idea
         ]

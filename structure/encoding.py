@@ -10,6 +10,7 @@ import numpy as np
 from structure.annotations import AnnotatedSection, AnnotatedSong
 from structure.cursor import Cursor
 from structure.harmony import Key
+from structure.recall import RELATIONS
 from structure.vocabulary import (
     END,
     ENERGIES,
@@ -40,6 +41,8 @@ class Encoded:
         hints: int32 [time, HINTS], likely targets.
         targets: int32 [time], the token after each input.
         known: float32 [time], 0 where the target is unknown.
+        relations: uint8 [chords, chords, RELATIONS], how each chord stands to the
+            earlier ones; the chords are the last targets.
     """
 
     tokens: np.ndarray
@@ -47,6 +50,12 @@ class Encoded:
     hints: np.ndarray
     targets: np.ndarray
     known: np.ndarray
+    relations: np.ndarray
+
+    @property
+    def first_chord(self) -> int:
+        """Place of the first chord among the targets."""
+        return len(self.targets) - len(self.relations)
 
     @property
     def kinds(self) -> np.ndarray:
@@ -117,7 +126,7 @@ def encode(song: AnnotatedSong, *, forget: frozenset[str] = frozenset()) -> Enco
     if "source" in forget:
         tokens[0] = (NUMBER["source", "any"], None)
     cursor = Cursor(tokens[0][0])
-    rows = []
+    rows, relations = [], []
     previous = tokens[0][0]
     for token, elapsed in tokens[1:]:
         kind = cursor.kind
@@ -126,6 +135,8 @@ def encode(song: AnnotatedSong, *, forget: frozenset[str] = frozenset()) -> Enco
         if elapsed is not None:
             cursor.elapsed[len(cursor.sections)] = elapsed
         features, hints = cursor.tell()
+        if kind == "chord":
+            relations.append(cursor.recalled().relations)
         if kind == "letter" and token != UNKNOWN_OF[kind]:
             # Letters counted while some were too many to name are not to be trusted.
             token = token if cursor.allowed()[token] else UNKNOWN_OF[kind]
@@ -139,7 +150,16 @@ def encode(song: AnnotatedSong, *, forget: frozenset[str] = frozenset()) -> Enco
         hints=np.array([row[2] for row in rows], np.int32),
         targets=np.array([row[3] for row in rows], np.int32),
         known=np.array([row[4] for row in rows], np.float32),
+        relations=_square(relations),
     )
+
+
+def _square(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Relations to the chords before each, as one array; later ones are none."""
+    square = np.zeros([len(rows), len(rows), len(RELATIONS)], np.uint8)
+    for place, row in enumerate(rows):
+        square[place, : len(row)] = row
+    return square
 
 
 def decode(tokens: Sequence[int]) -> Cursor:

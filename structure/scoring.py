@@ -14,6 +14,7 @@ import numpy as np
 
 from structure.annotations import AnnotatedSong
 from structure.encoding import Encoded, encode
+from structure.recall import Recalled
 from structure.sequencer import Sequencer
 from structure.vocabulary import FEATURES, KINDS, OUTCOMES, PARTS
 
@@ -86,8 +87,17 @@ def sequencer_bits(sequencer: Sequencer) -> Callable[[Encoded], np.ndarray]:
         past = sequencer.silence(len(song.tokens))
         bits = np.zeros(len(song.tokens))
         for place in range(len(song.tokens)):
+            recalled = None
+            chord = place - song.first_chord
+            if chord >= 0:
+                sources = song.targets[song.first_chord : place]
+                recalled = Recalled(song.relations[chord, :chord], sources)
             logits, past = sequencer.step(
-                song.tokens[place], song.features[place], song.hints[place], past
+                song.tokens[place],
+                song.features[place],
+                song.hints[place],
+                past,
+                recalled,
             )
             if song.known[place]:
                 shifted = logits - logits.max()

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from structure.errors import RequestError
+from structure.recall import RELATIONS, Recalled
 from structure.vocabulary import FEATURES, HINTS, OUTCOMES, TOKENS
 
 
@@ -29,9 +30,12 @@ class SequencerConfig:
         heads: attention heads; their width is even.
         hidden: width of the gated feed-forward.
         hint_width: features of each hint.
+        recall_width: features of each earlier chord that the next may be taken
+            from; 0 takes none.
         dropout: share of activations dropped while training.
         knows_energy: whether its songs told how loud each section is.
-        tokens, features, hints: sizes of the vocabulary that it was trained with.
+        tokens, features, hints, relations: sizes of the vocabulary that it was
+            trained with.
     """
 
     width: int = 96
@@ -39,11 +43,13 @@ class SequencerConfig:
     heads: int = 4
     hidden: int = 256
     hint_width: int = 24
+    recall_width: int = 24
     dropout: float = 0.2
     knows_energy: bool = False
     tokens: int = len(TOKENS)
     features: int = sum(FEATURES.values())
     hints: int = HINTS
+    relations: int = sum(RELATIONS.values())
 
     def __post_init__(self):
         if self.width % (2 * self.heads):
@@ -95,13 +101,15 @@ class Sequencer:
             raise RequestError(f"no sequencer in {folder}: {error}") from None
         raw = raw.get("config", raw)
         known = {field.name for field in dataclasses.fields(SequencerConfig)}
-        config = SequencerConfig(**{k: v for k, v in raw.items() if k in known})
-        sizes = (config.tokens, config.features, config.hints)
-        ours = (len(TOKENS), sum(FEATURES.values()), HINTS)
+        # Before there was recall, nothing was said of it.
+        raw = {"recall_width": 0} | {k: v for k, v in raw.items() if k in known}
+        config = SequencerConfig(**raw)
+        sizes = (config.tokens, config.features, config.hints, config.relations)
+        ours = (len(TOKENS), sum(FEATURES.values()), HINTS, sum(RELATIONS.values()))
         if sizes != ours:
             raise RequestError(
                 f"the sequencer in {folder} was trained with the vocabulary {sizes} "
-                f"(tokens, features, hints); this version has {ours}"
+                f"(tokens, features, hints, relations); this version has {ours}"
             )
         missing = sorted(set(_names(config)) - set(weights))
         if missing:
@@ -129,7 +137,12 @@ class Sequencer:
         return Past(np.zeros(shape, np.float32), np.zeros(shape, np.float32), 0)
 
     def step(
-        self, token: int, features: Sequence[int], hints: Sequence[int], past: Past
+        self,
+        token: int,
+        features: Sequence[int],
+        hints: Sequence[int],
+        past: Past,
+        recalled: Recalled | None = None,
     ) -> tuple[np.ndarray, Past]:
         """Read one token; score what can follow.
 
@@ -138,6 +151,7 @@ class Sequencer:
             features: in the order of vocabulary.FEATURES, known before the next.
             hints: HINTS likely next tokens.
             past: from `silence` or an earlier step.
+            recalled: what a chord that is due could be taken from.
 
         Returns:
             Logits float32 [tokens], -inf outside the kind that is due, and the past.
@@ -169,11 +183,38 @@ class Sequencer:
         logits = x @ w["out.kernel"] + w["out.bias"]
         np.add.at(logits, hints, x @ w["point.kernel"] + w["point.bias"])
         logits[~OUTCOMES[features[0]]] = -np.inf
+        if recalled is not None and config.recall_width:
+            logits = self._recall(x, logits, recalled)
         return logits, Past(past.keys, past.values, here + 1)
 
+    def _recall(
+        self, x: np.ndarray, logits: np.ndarray, recalled: Recalled
+    ) -> np.ndarray:
+        """Log odds of a chord that is taken from the past or new, [tokens]."""
+        w, (relations, sources) = self.weights, recalled
+        drawn = np.exp(logits - logits.max())
+        drawn /= drawn.sum()
+        seen = w["recall.relations"][relations + _RELATIONS].sum(axis=1)
+        seen += w["recall.chords"][sources]
+        seen += x @ w["recall.ask.kernel"] + w["recall.ask.bias"]
+        seen *= 1 / (1 + np.exp(-seen))
+        worth = seen @ (x @ w["recall.weigh.kernel"] + w["recall.weigh.bias"])
+        worth[relations[:, 0] == 0] = -np.inf
+        invent = float((x @ w["recall.invent.kernel"] + w["recall.invent.bias"])[0])
+        most = max(invent, worth.max(initial=-np.inf))
+        worth, invent = np.exp(worth - most), np.exp(invent - most)
+        taken = np.bincount(sources, worth, minlength=len(logits))
+        odds = (taken + invent * drawn) / (worth.sum() + invent)
+        with np.errstate(divide="ignore"):
+            return np.where(np.isfinite(logits), np.log(odds + TINY), -np.inf)
+
+
+TINY = 1e-12
+"""Odds below which it makes no difference how unlikely a chord is."""
 
 _OFFSETS = np.cumsum([0, *FEATURES.values()])[:-1]
 _APART = len(TOKENS) * np.arange(HINTS)
+_RELATIONS = np.cumsum([0, *RELATIONS.values()])[:-1]
 
 
 def _names(config: SequencerConfig) -> dict[str, tuple[int, ...]]:
@@ -190,6 +231,18 @@ def _names(config: SequencerConfig) -> dict[str, tuple[int, ...]]:
         "point.kernel": (width, config.hints),
         "point.bias": (config.hints,),
     }
+    if config.recall_width:
+        recall = config.recall_width
+        names |= {
+            "recall.relations": (config.relations, recall),
+            "recall.chords": (config.tokens, recall),
+            "recall.ask.kernel": (width, recall),
+            "recall.ask.bias": (recall,),
+            "recall.weigh.kernel": (width, recall),
+            "recall.weigh.bias": (recall,),
+            "recall.invent.kernel": (width, 1),
+            "recall.invent.bias": (1,),
+        }
     for layer in range(config.layers):
         names |= {
             f"blocks.{layer}.norm.scale": (width,),

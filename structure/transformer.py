@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from structure.sequencer import SequencerConfig
-from structure.vocabulary import FEATURES, HINTS, OUTCOMES, TOKENS
+from structure.recall import RELATIONS
+from structure.sequencer import TINY, SequencerConfig
+from structure.vocabulary import FEATURES, HINTS, KINDS, OUTCOMES, TOKENS
 
 IMPOSSIBLE = -1e9
 """The logit of a token that cannot stand here; finite, so that gradients are."""
@@ -71,6 +72,64 @@ class Block(nnx.Module):
         return x + drop(self.narrow(jax.nn.silu(gate) * up)), keys, values
 
 
+class Recall(nnx.Module):
+    """The odds of each chord if it is taken from the past, and of taking none.
+
+    Every earlier chord is a candidate. What it is worth follows from how it
+    stands to the chord that is due (`structure.recall`) and from what the network
+    makes of the song so far; candidates that agree add up. A pointer (See et
+    al., arXiv:1704.04368) whose attention knows the ways in which songs repeat.
+    """
+
+    def __init__(self, config: SequencerConfig, *, rngs: nnx.Rngs):
+        width, recall = config.width, config.recall_width
+        self.relations = _table(sum(RELATIONS.values()), recall, rngs, scale=0.1)
+        self.chords = _table(len(TOKENS), recall, rngs)
+        self.ask = nnx.Linear(width, recall, rngs=rngs)
+        self.weigh = nnx.Linear(width, recall, rngs=rngs)
+        self.invent = nnx.Linear(width, 1, rngs=rngs)
+
+    def __call__(self, x, relations, sources, drop) -> tuple[jax.Array, jax.Array]:
+        """Weigh the candidates.
+
+        Args:
+            x: [batch, chords, width], what the network makes of the song so far.
+            relations: uint8 [batch, chords, places, RELATIONS].
+            sources: int [batch, places], the tokens there.
+            drop: drops activations.
+
+        Returns:
+            Odds [batch, chords, tokens] of taking each token from the past, and
+            [batch, chords, 1] of taking none; together they are 1.
+        """
+        offsets = np.cumsum([0, *RELATIONS.values()])[:-1]
+        table = self.relations[...]
+        seen = self.ask(x)[:, :, None] + self.chords[...][sources][:, None]
+        for place, offset in enumerate(offsets):
+            seen = seen + table[relations[..., place].astype(jnp.int32) + offset]
+        weights = drop(self.weigh(x))
+        worth = jnp.einsum("bqpk,bqk->bqp", jax.nn.silu(seen), weights)
+        worth = jnp.where(relations[..., 0] > 0, worth, IMPOSSIBLE)
+        odds = jax.nn.softmax(jnp.concatenate([worth, self.invent(x)], axis=-1))
+        named = jax.nn.one_hot(sources, len(TOKENS))
+        return jnp.einsum("bqp,bpt->bqt", odds[..., :-1], named), odds[..., -1:]
+
+
+class Chords(NamedTuple):
+    """What the chords of a song could be taken from.
+
+    Attributes:
+        relations: uint8 [batch, chords, places, RELATIONS], of each chord that is
+            due to those before it.
+        sources: int [batch, places], the tokens at these places.
+        first: int [batch], where in time the first chord is due.
+    """
+
+    relations: jax.Array
+    sources: jax.Array
+    first: jax.Array
+
+
 class SequencerNetwork(nnx.Module):
     """Next-token logits from the tokens so far; the past goes in and comes out.
 
@@ -90,6 +149,8 @@ class SequencerNetwork(nnx.Module):
         self.norm = nnx.RMSNorm(width, rngs=rngs)
         self.out = nnx.Linear(width, len(TOKENS), rngs=rngs)
         self.point = nnx.Linear(width, HINTS, rngs=rngs)
+        if config.recall_width:
+            self.recall = Recall(config, rngs=rngs)
 
     def silence(self, batch: int, capacity: int) -> Past:
         """The past before the first token, with room for `capacity` tokens."""
@@ -110,6 +171,7 @@ class SequencerNetwork(nnx.Module):
         hints: jax.Array,
         past: Past | None = None,
         *,
+        chords: Chords | None = None,
         dropout_key: jax.Array | None = None,
     ) -> tuple[jax.Array, Past]:
         """Score what can follow each token.
@@ -120,6 +182,7 @@ class SequencerNetwork(nnx.Module):
             hints: int [batch, time, HINTS], likely next tokens.
             past: from `silence` or an earlier call; None starts a song that
                 fits exactly.
+            chords: what the chords could be taken from; None where none is due.
             dropout_key: drops activations while training; None keeps all.
 
         Returns:
@@ -150,8 +213,23 @@ class SequencerNetwork(nnx.Module):
             logits = logits + gates[..., place, None] * named
         possible = jnp.asarray(OUTCOMES)[features[..., 0]]
         logits = jnp.where(possible, logits, IMPOSSIBLE)
+        if chords is not None and self.config.recall_width:
+            due = features[..., 0] == KINDS.index("chord")
+            logits = self._recalled(x, logits, possible, due, chords, drop)
         past = Past(jnp.stack(keys), jnp.stack(values), past.length + time)
         return logits, past
+
+    def _recalled(self, x, logits, possible, due, chords: Chords, drop):
+        """Logits of chords as the log of their odds, taken from the past or new."""
+        rows, time = chords.relations.shape[1], x.shape[1]
+        at = jnp.clip(chords.first[:, None] + jnp.arange(rows)[None], 0, time - 1)
+        back = jnp.clip(jnp.arange(time)[None] - chords.first[:, None], 0, rows - 1)
+        here = jnp.take_along_axis(x, at[..., None], axis=1)
+        taken, none = self.recall(here, chords.relations, chords.sources, drop)
+        taken = jnp.take_along_axis(taken, back[..., None], axis=1)
+        none = jnp.take_along_axis(none, back[..., None], axis=1)
+        odds = jnp.log(taken + none * jax.nn.softmax(logits) + TINY)
+        return jnp.where(due[..., None] & possible, odds, logits)
 
 
 @dataclasses.dataclass
@@ -171,8 +249,8 @@ class _Dropout:
         return jnp.where(kept, x / (1 - self.share), 0.0)
 
 
-def _table(rows: int, width: int, rngs: nnx.Rngs) -> nnx.Param:
-    return nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width)))
+def _table(rows: int, width: int, rngs: nnx.Rngs, scale: float = 0.02) -> nnx.Param:
+    return nnx.Param(scale * jax.random.normal(rngs.params(), (rows, width)))
 
 
 def _rotated(x: jax.Array, places: jax.Array) -> jax.Array:

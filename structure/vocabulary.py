@@ -70,6 +70,15 @@ UNKNOWN_OF = {kind: NUMBER[kind, UNKNOWN] for kind in _NAMES if UNKNOWN in _NAME
 FIRST_OF = {kind: NUMBER[kind, names[0]] for kind, names in _NAMES.items()}
 PARTS = {NUMBER["chord", name]: parts + 2 for parts, name in enumerate(DIVISIONS)}
 
+_CHORDS = len(_NAMES["chord"])
+ROOT_OF = {
+    FIRST_OF["chord"] + place: place // len(QUALITIES)
+    if place < 12 * len(QUALITIES)
+    else place
+    for place in range(_CHORDS)
+}
+"""For each chord token a number that chords on one root share."""
+
 OUTCOMES = np.zeros([len(KINDS), len(TOKENS)], bool)
 """[kinds, tokens]: what can be predicted; "?" can be read and never written."""
 for _row, _kind in enumerate(KINDS):

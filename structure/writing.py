@@ -48,7 +48,7 @@ class Writer:
     def _step(self, token: int) -> None:
         features, self.hints = self.cursor.tell()
         self.logits, self.past = self.sequencer.step(
-            token, features, self.hints, self.past
+            token, features, self.hints, self.past, self.cursor.recalled()
         )
 
     def odds(self, weights: np.ndarray | None = None) -> np.ndarray:

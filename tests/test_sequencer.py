@@ -1,15 +1,19 @@
 """The transformer and its NumPy twin."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
+from structure.recall import RELATIONS, Recalled
 from structure.sequencer import Sequencer, SequencerConfig
-from structure.transformer import SequencerNetwork
-from structure.vocabulary import FEATURES, HINTS, KINDS, OUTCOMES, TOKENS
+from structure.transformer import Chords, SequencerNetwork
+from structure.vocabulary import FEATURES, FIRST_OF, HINTS, KINDS, OUTCOMES, TOKENS
 
-TINY = SequencerConfig(width=16, layers=2, heads=2, hidden=24, hint_width=4)
+TINY = SequencerConfig(
+    width=16, layers=2, heads=2, hidden=24, hint_width=4, recall_width=6
+)
 
 
 def song(batch=2, time=12, seed=0):
@@ -20,6 +24,24 @@ def song(batch=2, time=12, seed=0):
     )
     hints = rng.integers(0, len(TOKENS), (batch, time, HINTS))
     return tokens, features, hints
+
+
+def chords(tokens, features, first, seed=0):
+    """The last targets of a song are chords, related to one another at random."""
+    rng = np.random.default_rng(seed)
+    features[..., 0] %= KINDS.index("chord")
+    features[:, first:, 0] = KINDS.index("chord")
+    count = tokens.shape[1] - first
+    low, high = FIRST_OF["chord"], FIRST_OF["chord"] + 108
+    tokens[:, first + 1 :] = rng.integers(low, high, (len(tokens), count - 1))
+    sizes = list(RELATIONS.values())
+    relations = rng.integers(0, sizes, (len(tokens), count, count, len(sizes)))
+    relations *= np.tri(count, k=-1, dtype=int)[:, :, None]
+    sources = np.zeros([len(tokens), count], int)
+    sources[:, :-1] = tokens[:, first + 1 :]
+    return Chords(
+        relations.astype(np.uint8), sources, np.full([len(tokens)], first, np.int32)
+    )
 
 
 def loud(network):
@@ -59,6 +81,40 @@ def test_changing_the_future_leaves_the_past_alone():
     assert not np.allclose(before[:, 7:], after[:, 7:])
 
 
+def test_a_chord_knows_nothing_of_later_chords():
+    network = loud(SequencerNetwork(TINY, rngs=nnx.Rngs(0)))
+    tokens, features, hints = song()
+    known = chords(tokens, features, first=3)
+    before, _ = network(tokens, features, hints, chords=known)
+    other = chords(tokens.copy(), features, 3, seed=1)
+    known.relations[:, 5:] = other.relations[:, 5:]
+    tokens[:, 8 + 1 :] = known.sources[:, 5:-1] = FIRST_OF["chord"]
+    after, _ = network(tokens, features, hints, chords=known)
+    np.testing.assert_array_equal(before[:, :8], after[:, :8])
+    assert not np.allclose(before[:, 8:], after[:, 8:])
+
+
+def test_odds_of_chords_taken_and_new_sum_to_one():
+    network = loud(SequencerNetwork(TINY, rngs=nnx.Rngs(0)))
+    tokens, features, hints = song()
+    known = chords(tokens, features, first=3)
+    logits, _ = network(tokens, features, hints, chords=known)
+    np.testing.assert_allclose(jnp.exp(logits[:, 3:]).sum(axis=-1), 1, atol=1e-5)
+
+
+def test_a_chord_that_no_candidate_names_is_new():
+    """Without candidates the odds are those of a network that cannot recall."""
+    network = loud(SequencerNetwork(TINY, rngs=nnx.Rngs(0)))
+    tokens, features, hints = song()
+    known = chords(tokens, features, first=3)
+    plain, _ = network(tokens, features, hints)
+    none = known._replace(relations=np.zeros_like(known.relations))
+    alone, _ = network(tokens, features, hints, chords=none)
+    np.testing.assert_allclose(
+        jax.nn.softmax(alone), jax.nn.softmax(plain), atol=1e-6, rtol=1e-5
+    )
+
+
 def test_numpy_steps_agree_with_the_trained_network(tmp_path):
     from hierarchy.training.checkpoint import write_model
 
@@ -66,11 +122,16 @@ def test_numpy_steps_agree_with_the_trained_network(tmp_path):
     write_model(tmp_path / "sequencer", network, TINY)
     sequencer = Sequencer.read(tmp_path / "sequencer")
     tokens, features, hints = song(batch=1)
-    whole, _ = network(tokens, features, hints)
+    known = chords(tokens, features, first=4)
+    whole, _ = network(tokens, features, hints, chords=known)
     past = sequencer.silence(12)
     for place in range(12):
+        chord, recalled = place - 4, None
+        if chord >= 0:
+            relations = known.relations[0, chord, :chord]
+            recalled = Recalled(relations, known.sources[0, :chord])
         logits, past = sequencer.step(
-            tokens[0, place], features[0, place], hints[0, place], past
+            tokens[0, place], features[0, place], hints[0, place], past, recalled
         )
         possible = OUTCOMES[features[0, place, 0]]
         np.testing.assert_allclose(

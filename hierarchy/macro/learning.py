@@ -30,8 +30,9 @@ from structure.annotations import AnnotatedSong, read_annotations, song_from_pla
 from structure.encoding import Encoded, encode
 from structure.errors import RequestError
 from structure.files import whole_file
+from structure.recall import RELATIONS
 from structure.sequencer import Sequencer, SequencerConfig
-from structure.transformer import SequencerNetwork
+from structure.transformer import Chords, SequencerNetwork
 from structure.vocabulary import KINDS
 
 SHOWN = (
@@ -57,7 +58,7 @@ class SequencerData:
     """
 
     batch_tokens: int = 4096
-    lengths: tuple[int, ...] = (64, 128, 256, 384, 640)
+    lengths: tuple[int, ...] = (64, 96, 144, 208, 288, 400, 640)
     whole: float = 0.6
     corpus_share: float = 0.5
 
@@ -179,8 +180,15 @@ def sequencer_loss(model: SequencerNetwork, batch: dict, key: jax.Array | None):
         batch: tokens, targets int [batch, time], features, hints, known.
         key: drops activations; None keeps all.
     """
+    chords = None
+    if batch["relations"].shape[1]:
+        chords = Chords(batch["relations"], batch["sources"], batch["first"])
     logits, _ = model(
-        batch["tokens"], batch["features"], batch["hints"], dropout_key=key
+        batch["tokens"],
+        batch["features"],
+        batch["hints"],
+        chords=chords,
+        dropout_key=key,
     )
     surprise = -jnp.take_along_axis(
         jax.nn.log_softmax(logits), batch["targets"][..., None], axis=-1
@@ -222,38 +230,34 @@ class SongBatches:
             copies = max(1, round(share / (1 - share) * len(songs) / len(own)))
         self.pool = [*range(len(songs))]
         self.pool += [*range(len(songs), len(songs) + len(own))] * copies
-        self.widths = [
-            fitting_length(len(ways[0].tokens), data.lengths) for ways in self.shown
-        ]
+        self.sizes = [fitting_size(ways[0], data.lengths) for ways in self.shown]
 
     def __call__(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step: arrays [batch, time, ...]."""
         per_epoch = len(_epoch(self, 0))
-        members, width = _epoch(self, step // per_epoch)[step % per_epoch]
+        members, size = _epoch(self, step // per_epoch)[step % per_epoch]
         rng = np.random.default_rng((self.seed, 3, step))
         songs = []
         for member in members:
             way = 0 if rng.random() < self.data.whole else rng.integers(1, len(SHOWN))
             songs.append(self.shown[member][way])
-        return padded(songs, width)
+        return padded(songs, *size)
 
 
 @functools.lru_cache(maxsize=4)
-def _epoch(batches: SongBatches, epoch: int) -> list[tuple[list[int], int]]:
+def _epoch(batches: SongBatches, epoch: int) -> list[tuple[list[int], tuple[int, int]]]:
     """All songs once, in batches of like length, in an order of its own."""
     rng = np.random.default_rng((batches.seed, 2, epoch))
     plan = []
-    for width in batches.data.lengths:
-        members = [song for song in batches.pool if batches.widths[song] == width]
-        if not members:
-            continue
-        size = batch_size(width, batches.data)
+    for shape in sorted(set(batches.sizes)):
+        members = [song for song in batches.pool if batches.sizes[song] == shape]
+        size = batch_size(shape[0], batches.data)
         order = [members[i] for i in rng.permutation(len(members))]
         # The last batch of an epoch is filled up, so that its shape is compiled once.
         order += order[: -len(order) % size] or []
         while len(order) % size:
             order.append(order[int(rng.integers(len(members)))])
-        plan += [(order[i : i + size], width) for i in range(0, len(order), size)]
+        plan += [(order[i : i + size], shape) for i in range(0, len(order), size)]
     return [plan[i] for i in rng.permutation(len(plan))]
 
 
@@ -262,15 +266,39 @@ def fitting_length(length: int, lengths: Sequence[int]) -> int:
     return next((width for width in lengths if width >= length), lengths[-1])
 
 
+def fitting_size(song: Encoded, lengths: Sequence[int]) -> tuple[int, int]:
+    """The tokens and the chords that a batch with this song has room for."""
+    chords = len(song.relations)
+    return (
+        fitting_length(len(song.tokens), lengths),
+        fitting_length(chords, lengths) if chords else 0,
+    )
+
+
 def batch_size(width: int, data: SequencerData) -> int:
     """Songs in a batch: a multiple of eight, so that devices can share it."""
     return max(8, data.batch_tokens // width // 8 * 8)
 
 
-def padded(songs: Sequence[Encoded], width: int) -> dict[str, np.ndarray]:
-    """Songs side by side, int32 [batch, width, ...]; `known` is 0 in the padding."""
-    batch = {}
+def padded(songs: Sequence[Encoded], width: int, chords: int) -> dict[str, np.ndarray]:
+    """Songs side by side, [batch, width, ...]; `known` is 0 in the padding.
+
+    Relations are [batch, chords, chords, RELATIONS], with the tokens there in
+    `sources` and the place of the first in `first`.
+    """
+    batch = {
+        "relations": np.zeros([len(songs), chords, chords, len(RELATIONS)], np.uint8),
+        "sources": np.zeros([len(songs), chords], np.int32),
+        "first": np.array([song.first_chord for song in songs], np.int32),
+    }
+    for row, song in enumerate(songs):
+        known = song.relations[:chords, :chords]
+        batch["relations"][row, : len(known), : len(known)] = known
+        sources = song.targets[song.first_chord :][:chords]
+        batch["sources"][row, : len(sources)] = sources
     for field in dataclasses.fields(Encoded):
+        if field.name == "relations":
+            continue
         arrays = [getattr(song, field.name)[:width] for song in songs]
         out = np.zeros([len(songs), width, *arrays[0].shape[1:]], arrays[0].dtype)
         for row, array in zip(out, arrays, strict=True):
@@ -285,17 +313,16 @@ def validation_batches(
     """Every song once and whole; a short batch is filled with unknown tokens."""
     encoded = [encode(song) for song in songs]
     batches = []
-    for width in data.lengths:
+    sizes = [fitting_size(song, data.lengths) for song in encoded]
+    for shape in sorted(set(sizes)):
         members = [
-            song
-            for song in encoded
-            if fitting_length(len(song.tokens), data.lengths) == width
+            song for song, its in zip(encoded, sizes, strict=True) if its == shape
         ]
-        size = batch_size(width, data)
+        size = batch_size(shape[0], data)
         for start in range(0, len(members), size):
             part = members[start : start + size]
             blank = dataclasses.replace(part[0], known=np.zeros_like(part[0].known))
-            batches.append(padded([*part, *[blank] * (size - len(part))], width))
+            batches.append(padded([*part, *[blank] * (size - len(part))], *shape))
     return batches
 
 
