@@ -74,7 +74,7 @@ def test_a_peak_between_samples_is_found():
 
 
 def test_the_interpolator_follows_a_sine_between_its_samples():
-    from hierarchy.macro.mastering import _PHASES, _REACH
+    from hierarchy.macro.limiting import _PHASES, _REACH
 
     frequency = 0.3 * 2 * np.pi  # three fifths of the way to half the rate
     sine = np.sin(frequency * np.arange(400))

@@ -9,7 +9,7 @@ nothing drifts however long the song is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.signal
@@ -33,6 +33,8 @@ class Placement:
         lead_out: samples after the body.
         gain: linear.
         pan: -1 (left) to 1 (right); 0 leaves the two sides as they are.
+        anchored: whether it stays on its sample wherever its neighbours would join
+            better.
     """
 
     grain: int
@@ -41,6 +43,7 @@ class Placement:
     lead_out: int
     gain: float = 1.0
     pan: float = 0.0
+    anchored: bool = False
 
     def __post_init__(self):
         if self.lead_in < 0 or self.lead_out < 0:
@@ -50,6 +53,11 @@ class Placement:
             )
         if not -1 <= self.pan <= 1:
             raise ValueError(f"pan of {self.pan}; it goes from -1 to 1")
+
+    @property
+    def sides(self) -> np.ndarray:
+        """Linear gains of left and right, [2, 1]."""
+        return self.gain * pan_gains(self.pan)
 
 
 def beat_grid(beats: int, *, tempo: float, sample_rate: int) -> np.ndarray:
@@ -157,6 +165,111 @@ def best_shift(left: np.ndarray, right: np.ndarray) -> int:
     return int(delays[chosen]) if alike[chosen] > alike[reach] + 0.05 else 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Sounding:
+    """A grain as it is heard: where, and under which fades.
+
+    Attributes:
+        number: of its placement, an index of the placements as they were given.
+        placement: where it was to sound.
+        first: sample of the song on which its array begins; its placement's, moved by
+            the alignment.
+        begin, end: samples of the song between which it is heard.
+        gains: of the fades alone, float32 [end - begin].
+        fade_in, fade_out: samples of the fades inside that.
+        likeness_in, likeness_out: to its neighbours in the fades; 0 without one.
+    """
+
+    number: int
+    placement: Placement
+    first: int
+    begin: int
+    end: int
+    gains: np.ndarray
+    fade_in: int
+    fade_out: int
+    likeness_in: float = 0.0
+    likeness_out: float = 0.0
+
+    def heard(self, waveform: np.ndarray) -> np.ndarray:
+        """Of an array as long as the grain's, [..., samples], what is heard of it."""
+        return waveform[..., self.begin - self.first : self.end - self.first]
+
+
+def soundings(
+    grains: Sequence[np.ndarray],
+    placements: Sequence[Placement],
+    *,
+    length: int,
+    max_shift: int = 0,
+) -> Iterator[Sounding]:
+    """The grains of one voice, one after the other, each with its fades.
+
+    The fade between neighbours is centred on the start of the later one and as
+    long as both leads allow; its law follows how alike the two sounds are there.
+    Where bodies do not meet, each grain fades within its own leads. A fade looks at
+    its two grains alone, so that another grain changes its two joins and nothing else.
+
+    Args:
+        grains: float32 [channels, samples] each, 1 or 2 channels; looked up when they
+            are needed, two at a time.
+        placements: in any order; the body of one ends where the next starts, or
+            before. What would sound under the next grain is cut.
+        length: samples of the whole.
+        max_shift: how many samples a grain may move from its place so that it joins
+            like with like, unless it is anchored; shifts never add up.
+
+    Raises:
+        ValueError: if a grain is missing, shorter than its leads or has more
+            than two channels, or two grains start at once.
+    """
+    order = sorted(range(len(placements)), key=lambda number: placements[number].start)
+    voice = [placements[number] for number in order]
+    joint, shift, sound = None, 0, None
+    for index, (number, placement) in enumerate(zip(order, voice, strict=True)):
+        sound = placed(grains, placement) if sound is None else sound
+        first = placement.start - placement.lead_in + shift
+        end = first + sound.shape[1]
+        before, joint, following, shift = joint, None, None, 0
+        if index + 1 < len(voice):
+            following = placed(grains, voice[index + 1])
+            joint = _join(
+                sound, first, placement, following, voice[index + 1], max_shift
+            )
+            shift = joint.shift if joint else 0
+
+        low = max(first, 0) if before is None else before.begin
+        high = min(end, length) if joint is None else joint.end
+        gains = np.ones(max(high - low, 0), np.float32)
+        if before is None:
+            fade_in = _fade_alone(gains, placement.lead_in, hidden=max(-first, 0))
+        else:
+            fade_in = before.end - before.begin
+            gains[:fade_in] *= before.rising
+        if joint is None:
+            hidden = max(end - length, 0)
+            fade_out = _fade_alone(gains[::-1], placement.lead_out, hidden=hidden)
+        else:
+            fade_out = joint.end - joint.begin
+            gains[gains.size - fade_out :] *= joint.falling
+
+        begin, stop = max(low, 0), min(high, length)
+        if begin < stop:
+            yield Sounding(
+                number=number,
+                placement=placement,
+                first=first,
+                begin=begin,
+                end=stop,
+                gains=gains[begin - low : stop - low],
+                fade_in=max(low + fade_in - begin, 0),
+                fade_out=max(stop - high + fade_out, 0),
+                likeness_in=before.likeness if before else 0.0,
+                likeness_out=joint.likeness if joint else 0.0,
+            )
+        sound = following
+
+
 def assemble(
     grains: Sequence[np.ndarray],
     placements: Sequence[Placement],
@@ -166,117 +279,20 @@ def assemble(
 ) -> np.ndarray:
     """Put the grains of one voice in their places and fade each into the next.
 
-    The fade between neighbours is centred on the start of the later one and as
-    long as both leads allow; its law follows how alike the two sounds are there.
-    Where bodies do not meet, each grain fades within its own leads.
-
-    Args:
-        grains: float32 [channels, samples] each, 1 or 2 channels.
-        placements: in any order; the body of one ends where the next starts, or
-            before. What would sound under the next grain is cut.
-        length: samples of the whole.
-        max_shift: how many samples a grain may move from its place so that it
-            joins like with like; shifts never add up.
+    Args and errors as in `soundings`.
 
     Returns:
         float32 [2, length].
-
-    Raises:
-        ValueError: if a grain is missing, shorter than its leads or has more
-            than two channels, or two grains start at once.
     """
     out = np.zeros([2, length], np.float32)
-    voice = sorted(placements, key=lambda placement: placement.start)
-    sounds = [_stereo(grains, placement) for placement in voice]
-    # Where the first sample of each array falls; moves with the alignment.
-    firsts = [placement.start - placement.lead_in for placement in voice]
-
-    joint = None
-    for index, (placement, sound) in enumerate(zip(voice, sounds, strict=True)):
-        first, end = firsts[index], firsts[index] + sound.shape[1]
-        gains = np.ones(sound.shape[1], np.float32)
-        if joint is None:
-            _fade_alone(gains, placement.lead_in, hidden=max(-first, 0))
-        else:
-            gains[: joint.begin - first] = 0
-            gains[joint.begin - first : joint.end - first] *= joint.rising
-
-        joint = None
-        if index + 1 < len(voice):
-            joint = _join(
-                sound,
-                first,
-                placement,
-                sounds[index + 1],
-                voice[index + 1],
-                max_shift=max_shift,
-            )
-        if joint is None:
-            _fade_alone(gains[::-1], placement.lead_out, hidden=max(end - length, 0))
-        else:
-            gains[joint.begin - first : joint.end - first] *= joint.falling
-            gains[joint.end - first :] = 0
-            firsts[index + 1] += joint.shift
-
-        low, high = max(first, 0), min(end, length)
-        if low < high:
-            part = slice(low - first, high - first)
-            out[:, low:high] += sound[:, part] * gains[part]
+    for one in soundings(grains, placements, length=length, max_shift=max_shift):
+        sound = one.heard(placed(grains, one.placement))
+        out[:, one.begin : one.end] += sound * one.gains
     return out
 
 
-@dataclasses.dataclass(frozen=True)
-class _Joint:
-    begin: int
-    end: int
-    falling: np.ndarray
-    rising: np.ndarray
-    shift: int
-
-
-def _join(
-    sound: np.ndarray,
-    first: int,
-    placement: Placement,
-    following: np.ndarray,
-    later: Placement,
-    *,
-    max_shift: int,
-) -> _Joint | None:
-    """The fade from one grain to the next; None if the first is over by then."""
-    boundary = later.start
-    if boundary <= placement.start:
-        raise ValueError(
-            f"two grains start at sample {boundary}; a voice plays one after the other"
-        )
-    reserve = first + sound.shape[1] - boundary
-    if reserve < 0:
-        return None
-    spare = min(max_shift, later.lead_in // 4)
-    # Half a body at most, so that the fades at its two ends do not meet.
-    body = following.shape[1] - later.lead_in - later.lead_out
-    longest = min((boundary - placement.start) // 2, body // 2)
-    half = min(reserve, later.lead_in - spare, longest)
-    spare = min(spare, following.shape[1] - later.lead_in - half)
-
-    ending = sound[:, boundary - half - first : boundary + half - first]
-    low, high = later.lead_in - half, later.lead_in + half
-    shift = best_shift(ending, following[:, low - spare : high + spare])
-    starting = following[:, low - shift : high - shift]
-    falling, rising = fade_gains(2 * half, correlation=likeness(ending, starting))
-    return _Joint(boundary - half, boundary + half, falling, rising, shift)
-
-
-def _fade_alone(gains: np.ndarray, lead: int, *, hidden: int) -> None:
-    """Raise the start of `gains` from 0, in place, over what is heard of the lead."""
-    heard = max(lead - hidden, min(_DECLICK, gains.size - hidden))
-    if heard > 0:
-        ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(heard) + 0.5) / heard)
-        gains[hidden : hidden + heard] *= ramp.astype(np.float32)
-
-
-def _stereo(grains: Sequence[np.ndarray], placement: Placement) -> np.ndarray:
-    """The grain that is placed, at its gain and pan, [2, samples]."""
+def placed(grains: Sequence[np.ndarray], placement: Placement) -> np.ndarray:
+    """The grain that is placed, at its gain and pan, float32 [2, samples]."""
     if not 0 <= placement.grain < len(grains):
         raise ValueError(
             f"grain {placement.grain} is placed; there are {len(grains)} grains"
@@ -288,7 +304,66 @@ def _stereo(grains: Sequence[np.ndarray], placement: Placement) -> np.ndarray:
             f"grain {placement.grain} has shape {list(grain.shape)}; expected [1 or 2, "
             f"at least {leads} samples of lead-in and lead-out]"
         )
-    # Constant power as the sound moves, and unity in the middle.
-    angle = (placement.pan + 1) * np.pi / 4
-    sides = 2**0.5 * np.array([[np.cos(angle)], [np.sin(angle)]])
-    return grain * (placement.gain * sides).astype(np.float32)
+    return grain * placement.sides.astype(np.float32)
+
+
+def pan_gains(pan: float | np.ndarray) -> np.ndarray:
+    """Gains of left and right, [2, ...]: constant power, and unity in the middle."""
+    angle = (np.asarray(pan) + 1) * np.pi / 4
+    return 2**0.5 * np.stack([np.cos(angle), np.sin(angle)]).reshape(2, -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Joint:
+    begin: int
+    end: int
+    falling: np.ndarray
+    rising: np.ndarray
+    likeness: float
+    shift: int
+
+
+def _join(
+    sound: np.ndarray,
+    first: int,
+    placement: Placement,
+    following: np.ndarray,
+    later: Placement,
+    max_shift: int,
+) -> _Joint | None:
+    """The fade from one grain to the next; None if the first is over by then."""
+    boundary = later.start
+    if boundary <= placement.start:
+        raise ValueError(
+            f"two grains start at sample {boundary}; a voice plays one after the other"
+        )
+    reserve = first + sound.shape[1] - boundary
+    if reserve < 0:
+        return None
+    spare = 0 if later.anchored else min(max_shift, later.lead_in // 4)
+    # Half a body at most, so that the fades at its two ends do not meet.
+    body = following.shape[1] - later.lead_in - later.lead_out
+    longest = min((boundary - placement.start) // 2, body // 2)
+    half = min(reserve, later.lead_in - spare, longest)
+    spare = min(spare, following.shape[1] - later.lead_in - half)
+
+    ending = sound[:, boundary - half - first : boundary + half - first]
+    low, high = later.lead_in - half, later.lead_in + half
+    shift = best_shift(ending, following[:, low - spare : high + spare])
+    starting = following[:, low - shift : high - shift]
+    alike = likeness(ending, starting)
+    falling, rising = fade_gains(2 * half, correlation=alike)
+    return _Joint(boundary - half, boundary + half, falling, rising, alike, shift)
+
+
+def _fade_alone(gains: np.ndarray, lead: int, *, hidden: int) -> int:
+    """Raise the start of `gains` from 0, in place, over what is heard of the lead.
+
+    Returns over how many samples; `hidden` of the lead lie outside and are not in
+    `gains`.
+    """
+    heard = min(max(lead - hidden, _DECLICK), gains.size)
+    if heard > 0:
+        ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(heard) + 0.5) / heard)
+        gains[:heard] *= ramp.astype(np.float32)
+    return heard

@@ -1,28 +1,42 @@
 """A mixed song to a finished one: no DC, faded, at a loudness, under a true peak.
 
 Loudness is integrated loudness in LUFS and true peak is in dBTP, both after
-ITU-R BS.1770-5. The limiter knows the future: it measures the waveform at four
-times its rate, and has lowered the gain by the time a peak arrives.
+ITU-R BS.1770-5. A song is mastered in two passes over a tape, block by block: the first
+takes out DC, fades, and notes how loud each tenth of a second and how high each peak is;
+from these notes the gain is found; the second applies it and limits what is too high.
+One gain serves the whole song, and the limiter looks no further than a second and a
+half: what changes in one section leaves the others as they were, as long as the gain
+is kept.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
 import numpy as np
 import pyloudnorm
-import scipy.ndimage
 import scipy.signal
 
-# One value of the limiter's gain for so many samples; drawn as lines between.
-_STEP = 16
-# The gain falls and rises over 1.5 ms around a peak, and then recovers slowly,
-# so that a bass note is not bent at its own frequency.
-_LOOK_AHEAD_SECONDS = 0.0015
-_RECOVERY_SECONDS = 0.080
+from hierarchy.macro.limiting import REACH_SECONDS, STEP, gain_of, limit, peaks_of
+from hierarchy.macro.tape import BLOCK_SECONDS, Tape
+from hierarchy.material.loudness import (
+    SILENCE,
+    LoudnessMeter,
+    gated_loudness,
+    powers_of,
+)
+
+LOUDNESS, TRUE_PEAK = -14.0, -1.0
+CLOSE = 0.5  # LU by which a gain that is to be kept may miss the loudness
+
 # Louder than this through the limiter, a song is crushed rather than loud.
 _MOST_DRIVE_DB = 24.0
-_OVERSAMPLING = 4
 # Half a step of 16 bits: what stays under it all through is nothing, not music.
-_SILENCE = 2.0**-16
+_NOTHING = 2.0**-16
+_SHORT_SECONDS = 0.5  # of which the meter hears too little to go by its tenths
+_CUTOFF_HZ = 20.0
 
 
 def loudness_lufs(waveform: np.ndarray, sample_rate: int) -> float:
@@ -56,8 +70,31 @@ def true_peak_db(waveform: np.ndarray) -> float:
 
     Source: ITU-R BS.1770-5, annex 2 (four times the rate).
     """
-    peak = float(_peaks(waveform).max(initial=0))
+    peak = float(peaks_of(waveform).max(initial=0))
     return 20 * float(np.log10(peak)) if peak > 0 else -np.inf
+
+
+class HighPass:
+    """Takes out what is too slow to hear, piece by piece: second order, at 20 Hz."""
+
+    def __init__(self, sample_rate: int):
+        self._sections = scipy.signal.butter(
+            2, _CUTOFF_HZ, "highpass", fs=sample_rate, output="sos"
+        )
+        self._first = sample_rate  # a second
+        self._state: np.ndarray | None = None
+
+    def __call__(self, piece: np.ndarray) -> np.ndarray:
+        """Go on with float [channels, samples]; the first piece tells the DC."""
+        if self._state is None:
+            # As if the mean of the first second had been there for ever: no thump.
+            still = piece[:, : self._first].mean(axis=1, dtype=np.float64)
+            state = scipy.signal.sosfilt_zi(self._sections)  # [sections, 2]
+            self._state = state[:, None] * still[None, :, None]
+        out, self._state = scipy.signal.sosfilt(
+            self._sections, piece.astype(np.float64), axis=1, zi=self._state
+        )
+        return out.astype(np.float32)
 
 
 def remove_dc(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -67,9 +104,9 @@ def remove_dc(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
         waveform: float32 [channels, samples].
         sample_rate: in Hz.
     """
-    waveform = waveform - waveform.mean(axis=1, keepdims=True, dtype=np.float64)
-    sections = scipy.signal.butter(2, 20.0, "highpass", fs=sample_rate, output="sos")
-    return scipy.signal.sosfilt(sections, waveform, axis=1).astype(np.float32)
+    if waveform.shape[1] == 0:
+        return waveform.astype(np.float32)
+    return HighPass(sample_rate)(waveform)
 
 
 def fade(
@@ -80,88 +117,259 @@ def fade(
     The curve is half a period of a cosine, squared at the end of a song, where
     an even fall in decibels is expected to leave nothing behind.
     """
-    waveform = waveform.copy()
-    samples = waveform.shape[1]
-    rising = min(round(fade_in * sample_rate), samples)
-    falling = min(round(fade_out * sample_rate), samples)
-    waveform[:, :rising] *= _half_cosine(rising)
-    if falling:
-        waveform[:, samples - falling :] *= _half_cosine(falling)[::-1] ** 2
-    return waveform
+    rising, falling = round(fade_in * sample_rate), round(fade_out * sample_rate)
+    return _faded(waveform, 0, waveform.shape[1], rising, falling)
 
 
-def limit(
-    waveform: np.ndarray, sample_rate: int, *, true_peak: float = -1.0
-) -> np.ndarray:
-    """Lower the gain around each peak so that none passes `true_peak` dBTP.
+def _faded(piece, first: int, length: int, rising: int, falling: int) -> np.ndarray:
+    """A piece that begins on sample `first` of `length`, under its part of the fades."""
+    piece = piece.copy()
+    rising, falling = min(rising, length), min(falling, length)
+    if (heard := min(rising - first, piece.shape[1])) > 0:
+        piece[:, :heard] *= _half_cosine(rising)[first : first + heard]
+    begin = max(length - falling - first, 0)
+    if begin < piece.shape[1] and falling:
+        curve = _half_cosine(falling)[::-1] ** 2
+        place = first + begin - (length - falling)
+        piece[:, begin:] *= curve[place : place + piece.shape[1] - begin]
+    return piece
 
-    Both channels share one gain, so that nothing moves in the stereo image.
 
-    Args:
-        waveform: float32 [channels, samples]; may pass full scale.
+def _half_cosine(samples: int) -> np.ndarray:
+    place = (np.arange(samples) + 0.5) / max(samples, 1)
+    return (0.5 - 0.5 * np.cos(np.pi * place)).astype(np.float32)
+
+
+class Master:
+    """A finished song on a tape.
+
+    Attributes:
+        gain: decibels from the mix to the limiter.
+        loudness: integrated, in LUFS; `SILENCE` at least.
         sample_rate: in Hz.
-        true_peak: in dB of full scale, measured at four times the rate.
-
-    Returns:
-        float32 [channels, samples].
     """
-    ceiling = 10 ** (true_peak / 20)
-    return _under(_lower(waveform, sample_rate, _peaks(waveform), ceiling), ceiling)
+
+    def __init__(self, tape: Tape, gain: float, loudness: float, sample_rate: int):
+        self._tape = tape
+        self.gain, self.loudness, self.sample_rate = gain, loudness, sample_rate
+
+    @property
+    def length(self) -> int:
+        """In samples."""
+        return self._tape.length
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """From start to end, float32 [channels, samples] at a time."""
+        return self._tape.blocks(_block(self.sample_rate))
+
+    @functools.cached_property
+    def waveform(self) -> np.ndarray:
+        """All of it, float32 [channels, samples]."""
+        return self._tape.read(0, self._tape.length)
 
 
-def master(
-    waveform: np.ndarray,
+def finish(
+    blocks: Iterable[np.ndarray],
     sample_rate: int,
     *,
-    loudness: float = -14.0,
-    true_peak: float = -1.0,
+    length: int,
+    loudness: float = LOUDNESS,
+    true_peak: float = TRUE_PEAK,
     fade_in: float = 0.0,
     fade_out: float = 0.0,
-) -> np.ndarray:
-    """Finish a song: remove DC, fade its ends, set its loudness, limit its peaks.
+    gain: float | None = None,
+    folder: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Master:
+    """Finish a song of any length in the memory of a few blocks.
 
     Args:
-        waveform: float32 [2, samples] (or 1 channel), at any level.
+        blocks: the mix from start to end, float32 [channels, samples] at a time.
         sample_rate: in Hz.
+        length: of the whole, in samples.
         loudness: integrated, in LUFS; reached within 0.5 LU unless that would
             take more than 24 dB of limiting. What never passes half a step of 16
             bits is silence, and stays silent.
         true_peak: highest peak at four times the rate, in dBTP.
         fade_in: seconds over which the start rises from silence.
         fade_out: seconds over which the end falls into silence.
+        gain: decibels; kept if the song comes out within 0.5 LU of its loudness,
+            otherwise found anew.
+        folder: on whose disk the song lies meanwhile; None takes the system's.
+        progress: called with (samples done, about how many).
+
+    Raises:
+        ValueError: if a sample is not finite, or the blocks are not `length` long.
+    """
+    total = 2 * length
+
+    def report(done: int) -> None:
+        if progress:
+            progress(min(done, total), total)
+
+    song = _Draft(sample_rate, folder)
+    at = 0
+    rising, falling = round(fade_in * sample_rate), round(fade_out * sample_rate)
+    for block in _equal_blocks(blocks, _block(sample_rate)):
+        song.add(block, lambda piece, at=at: _faded(piece, at, length, rising, falling))
+        at += block.shape[1]
+        report(at)
+    if at != length:
+        raise ValueError(f"blocks of {at} samples for a song of {length}")
+    if song.highest < _NOTHING:
+        return song.silent()
+    master = None
+    if gain is not None:
+        master = song.at_gain(gain, true_peak, report)
+        if abs(master.loudness - loudness) > CLOSE:
+            master = None
+    if master is None:
+        master = song.at_loudness(loudness, true_peak, report)
+    report(total)
+    return master
+
+
+class _Draft:
+    """A song before its gain: on tape, with notes of how loud and how high it is."""
+
+    def __init__(self, sample_rate: int, folder: str | Path | None):
+        self.sample_rate, self.highest = sample_rate, 0.0
+        self._folder, self._tape = folder, None
+        self._peaks = Tape(1, folder=folder)
+        self._filter = HighPass(sample_rate)
+        self._meter = LoudnessMeter(sample_rate)
+
+    def add(self, block: np.ndarray, faded: Callable[[np.ndarray], np.ndarray]) -> None:
+        if not np.isfinite(block).all():
+            raise ValueError(
+                "cannot master a waveform with samples that are not finite"
+            )
+        self.highest = max(self.highest, float(np.abs(block).max(initial=0)))
+        block = faded(self._filter(block))
+        if self._tape is None:
+            self._tape = Tape(block.shape[0], folder=self._folder)
+        self._tape.append(block)
+        self._meter.hear(block)
+        self._peaks.append(peaks_of(block)[None])
+
+    def silent(self) -> Master:
+        tape = self._tape or Tape(2, folder=self._folder)
+        out = Tape(tape.channels, folder=self._folder)
+        for block in tape.blocks(_block(self.sample_rate)):
+            out.append(np.zeros_like(block))
+        return Master(out, 0.0, SILENCE, self.sample_rate)
+
+    def at_gain(self, gain_db: float, true_peak: float, report) -> Master:
+        """The song at a gain, limited, and how loud it is."""
+        size, reach = _block(self.sample_rate), _reach(self.sample_rate)
+        gain = np.float32(10 ** (gain_db / 20))
+        out = Tape(self._tape.channels, folder=self._folder)
+        meter = LoudnessMeter(self.sample_rate)
+        for start in range(0, self._tape.length, size):
+            # Twice as far as one limiter looks, since peaks are lowered twice.
+            first = max(start - 2 * reach, 0)
+            piece = self._tape.read(first, start + size + 2 * reach) * gain
+            piece = limit(piece, self.sample_rate, true_peak=true_peak)
+            piece = piece[:, start - first : start - first + size]
+            out.append(piece)
+            meter.hear(piece)
+            report(self._tape.length + out.length)
+        if self._tape.length < _SHORT_SECONDS * self.sample_rate:
+            heard = loudness_lufs(out.read(0, out.length), self.sample_rate)
+        else:
+            powers = powers_of(meter.tenths, meter.samples, self.sample_rate)
+            heard = gated_loudness(powers)
+        return Master(out, gain_db, heard, self.sample_rate)
+
+    def at_loudness(self, loudness: float, true_peak: float, report) -> Master:
+        """The song at the gain that makes it as loud as asked."""
+        # The meter does not hear below -70 LUFS, however quiet the mix was meant to be.
+        level = -20 * float(np.log10(self.highest))
+        before = self._estimate(level, None)
+        if not np.isfinite(before) or before <= SILENCE:
+            return self.at_gain(level, true_peak, report)
+        gain = level + loudness - before
+        most = gain + _MOST_DRIVE_DB
+        for _ in range(10):
+            missing = loudness - self._estimate(gain, true_peak)
+            if abs(missing) < 0.02 or gain >= most:
+                break
+            # Each decibel into a working limiter comes out as less than one.
+            gain = min(gain + 1.3 * missing, most)
+        for _ in range(4):
+            # Written down with few digits, so that what is read is what was used.
+            gain = round(gain, 4)
+            master = self.at_gain(gain, true_peak, report)
+            missing = loudness - master.loudness
+            if abs(missing) < 0.1 or gain >= most:
+                break
+            gain = min(gain + 1.3 * missing, most)
+        return master
+
+    def _estimate(self, gain_db: float, true_peak: float | None) -> float:
+        """How loud the song is at a gain, by its notes alone; None limits nothing."""
+        if self._tape.length < _SHORT_SECONDS * self.sample_rate:
+            short = self._tape.read(0, self._tape.length) * 10 ** (gain_db / 20)
+            if true_peak is not None:
+                short = limit(
+                    short.astype(np.float32), self.sample_rate, true_peak=true_peak
+                )
+            return loudness_lufs(short.astype(np.float32), self.sample_rate)
+        gain = 10 ** (gain_db / 20)
+        tenths = self._meter.tenths * gain**2
+        if true_peak is not None:
+            tenths = tenths * self._limiting(gain, true_peak, len(tenths))
+        powers = powers_of(tenths, self._meter.samples, self.sample_rate)
+        return gated_loudness(powers)
+
+    def _limiting(self, gain: float, true_peak: float, count: int) -> np.ndarray:
+        """What the limiter leaves of the power of each tenth, about."""
+        tenth = max(1, round(0.1 * self.sample_rate))
+        size = _block(self.sample_rate) // STEP
+        reach = _reach(self.sample_rate) // STEP
+        sums, counts = np.zeros(count), np.zeros(count)
+        for start in range(0, self._peaks.length, size):
+            first = max(start - reach, 0)
+            peaks = self._peaks.read(first, start + size + reach)[0] * np.float32(gain)
+            left = gain_of(peaks, self.sample_rate, true_peak=true_peak)
+            left = np.square(left[start - first : start - first + size])
+            where = np.minimum(
+                (start + np.arange(left.size)) * STEP // tenth, count - 1
+            )
+            sums += np.bincount(where, left, count)
+            counts += np.bincount(where, minlength=count)
+        return sums / np.maximum(counts, 1)
+
+
+def master(
+    waveform: np.ndarray,
+    sample_rate: int,
+    *,
+    loudness: float = LOUDNESS,
+    true_peak: float = TRUE_PEAK,
+    fade_in: float = 0.0,
+    fade_out: float = 0.0,
+) -> np.ndarray:
+    """Finish a song that is in memory; arguments and errors as in `finish`.
+
+    Args:
+        waveform: float32 [2, samples] (or 1 channel), at any level.
 
     Returns:
         float32, shaped as it came.
-
-    Raises:
-        ValueError: if a sample is not finite.
     """
-    if not np.isfinite(waveform).all():
-        raise ValueError("cannot master a waveform with samples that are not finite")
-    highest = np.abs(waveform).max(initial=0)
-    if highest < _SILENCE:
-        return np.zeros_like(waveform, np.float32)
-    # The meter does not hear below -70 LUFS, however quiet the mix was meant to be.
-    waveform = remove_dc(waveform / highest, sample_rate)
-    waveform = fade(waveform, sample_rate, fade_in=fade_in, fade_out=fade_out)
-    before = loudness_lufs(waveform, sample_rate)
-    if not np.isfinite(before):
-        return waveform
-
-    # Peaks scale with the gain, so one measurement serves every attempt.
-    peaks = _peaks(waveform)
-    ceiling = 10 ** (true_peak / 20)
-    gain_db = loudness - before
-    most_db = gain_db + _MOST_DRIVE_DB
-    for _ in range(6):
-        gain = np.float32(10 ** (gain_db / 20))
-        mastered = _lower(waveform * gain, sample_rate, peaks * gain, ceiling)
-        missing = loudness - loudness_lufs(mastered, sample_rate)
-        if abs(missing) < 0.1 or gain_db >= most_db:
-            break
-        # Each decibel into a working limiter comes out as less than one.
-        gain_db = min(gain_db + 1.3 * missing, most_db)
-    return _under(mastered, ceiling)
+    if waveform.shape[1] == 0:
+        return waveform.astype(np.float32)
+    finished = finish(
+        [waveform],
+        sample_rate,
+        length=waveform.shape[1],
+        loudness=loudness,
+        true_peak=true_peak,
+        fade_in=fade_in,
+        fade_out=fade_out,
+    )
+    return finished.waveform
 
 
 def dither(waveform: np.ndarray, bits: int, *, seed: int = 0) -> np.ndarray:
@@ -179,88 +387,48 @@ def dither(waveform: np.ndarray, bits: int, *, seed: int = 0) -> np.ndarray:
     Source: Lipshitz, Wannamaker and Vanderkooy, "Quantization and dither: a
     theoretical survey", JAES 40(5), 1992.
     """
-    if not 8 <= bits <= 24:
-        raise ValueError(f"dither to {bits} bits; 8 to 24 can be asked for")
-    steps = 2.0 ** (bits - 1)
-    rng = np.random.default_rng(seed)
-    noise = rng.random(waveform.shape) - rng.random(waveform.shape)
-    rounded = np.rint(waveform * steps + noise).clip(-steps, steps - 1)
-    return np.where(waveform == 0, 0, rounded / steps).astype(np.float32)
+    return Dither(bits, seed=seed)(waveform)
 
 
-def _half_cosine(samples: int) -> np.ndarray:
-    place = (np.arange(samples) + 0.5) / max(samples, 1)
-    return (0.5 - 0.5 * np.cos(np.pi * place)).astype(np.float32)
+class Dither:
+    """`dither` piece by piece: pieces laid end to end are what it gives of the whole."""
+
+    def __init__(self, bits: int, *, seed: int = 0):
+        if not 8 <= bits <= 24:
+            raise ValueError(f"dither to {bits} bits; 8 to 24 can be asked for")
+        self._steps = 2.0 ** (bits - 1)
+        self._random = np.random.default_rng(seed)
+
+    def __call__(self, piece: np.ndarray) -> np.ndarray:
+        """Go on with float32 [channels, samples]."""
+        # Drawn sample by sample, so that it does not matter where pieces are cut.
+        drawn = self._random.random([piece.shape[1], piece.shape[0], 2])
+        noise = (drawn[..., 0] - drawn[..., 1]).T
+        steps = self._steps
+        rounded = np.rint(piece * steps + noise).clip(-steps, steps - 1)
+        return np.where(piece == 0, 0, rounded / steps).astype(np.float32)
 
 
-def _peaks(waveform: np.ndarray) -> np.ndarray:
-    """The highest true peak of any channel in each step of samples, [steps]."""
-    samples = waveform.shape[1]
-    steps = -(-samples // _STEP)
-    highest = np.zeros([steps * _STEP], np.float32)
-    for channel in waveform.astype(np.float32, copy=False):
-        np.maximum(highest[:samples], np.abs(channel), out=highest[:samples])
-        # Phase 0 of the interpolation is the samples themselves.
-        for taps in _PHASES[1:]:
-            between = scipy.signal.upfirdn(taps, channel)[_REACH:][:samples]
-            np.maximum(highest[:samples], np.abs(between), out=highest[:samples])
-    return highest.reshape(steps, _STEP).max(axis=1, initial=0)
+def _block(sample_rate: int) -> int:
+    """Samples looked at at a time: whole steps of the limiter."""
+    return round(BLOCK_SECONDS * sample_rate) // STEP * STEP
 
 
-def _interpolator(reach: int) -> np.ndarray:
-    """Windowed sinc for each quarter between two samples, float32 [4, 2 * reach]."""
-    late = np.arange(_OVERSAMPLING)[:, None] / _OVERSAMPLING
-    places = np.arange(-reach + 1, reach + 1)[None] - late
-    taps = (
-        np.sinc(places)
-        * np.kaiser(2 * 512 + 1, 8.0)[
-            np.clip(np.rint((places / reach + 1) * 512).astype(int), 0, 1024)
-        ]
-    )
-    # Reversed, since convolution runs backwards.
-    return (taps / taps.sum(axis=1, keepdims=True))[:, ::-1].astype(np.float32)
+def _reach(sample_rate: int) -> int:
+    return -(-round(REACH_SECONDS * sample_rate) // STEP) * STEP
 
 
-_REACH = 12
-_PHASES = _interpolator(_REACH)
-
-
-def _lower(
-    waveform: np.ndarray, sample_rate: int, peaks: np.ndarray, ceiling: float
-) -> np.ndarray:
-    """`waveform` [channels, samples], whose peaks [steps] are known, under `ceiling`."""
-    # A moving gain makes small peaks of its own, for which this leaves room.
-    aim = ceiling * 10 ** (-0.1 / 20)
-    if peaks.max(initial=0) <= aim:
-        return waveform
-    knots = _gain_knots(aim / np.maximum(peaks, aim), sample_rate)
-    places = np.arange(waveform.shape[1], dtype=np.float64) / _STEP
-    gain = np.interp(places, np.arange(knots.size), knots)
-    return waveform * gain.astype(np.float32)
-
-
-def _under(waveform: np.ndarray, ceiling: float) -> np.ndarray:
-    """`waveform`, turned down as a whole if any peak still passes `ceiling`."""
-    over = _peaks(waveform).max(initial=0) / np.float32(ceiling)
-    return waveform / over if over > 1 else waveform
-
-
-def _gain_knots(wanted: np.ndarray, sample_rate: int) -> np.ndarray:
-    """A smooth gain at or under `wanted` [steps] everywhere, at its borders [steps + 1].
-
-    Raising the fall at once and recovering exponentially is a running maximum
-    once the recovery's slope is taken out.
-    """
-    slope = _STEP / (_RECOVERY_SECONDS * sample_rate)
-    fall = -np.log(wanted.astype(np.float64))
-    rest = slope * np.arange(fall.size)
-    fall = np.maximum.accumulate(fall + rest) - rest
-    half = max(1, round(_LOOK_AHEAD_SECONDS * sample_rate / _STEP))
-    fall = np.maximum(fall, 0)
-    # The widest window that a border takes part in, then a mean over that window.
-    held = scipy.ndimage.maximum_filter1d(fall, 2 * half + 1, mode="nearest")
-    window = np.hanning(2 * half + 3)[1:-1]
-    smooth = scipy.ndimage.convolve1d(held, window / window.sum(), mode="nearest")
-    knots = np.concatenate([smooth, smooth[-1:]])
-    knots[1:-1] = np.maximum(smooth[:-1], smooth[1:])
-    return np.exp(-knots)
+def _equal_blocks(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same samples in blocks of `size`, the last one shorter."""
+    waiting, held = [], 0
+    for block in blocks:
+        at = 0
+        while at < block.shape[1]:
+            piece = block[:, at : at + size - held]
+            waiting.append(piece)
+            at, held = at + piece.shape[1], held + piece.shape[1]
+            if held == size:
+                yield np.concatenate(waiting, axis=1)
+                waiting, held = [], 0
+    if held:
+        yield np.concatenate(waiting, axis=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hierarchy.macro.assembly import Placement, assemble
+from hierarchy.macro.assembly import Placement
 from hierarchy.macro.balancing import balance
 from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.grain_store import (
@@ -20,9 +20,11 @@ from hierarchy.macro.grain_store import (
     model_digest,
     sample_missing,
 )
-from hierarchy.macro.mastering import master
+from hierarchy.macro.mastering import Dither, Master, finish
+from hierarchy.macro.mixing import Score, mix, mix_blocks
 from hierarchy.macro.originality import Instead, nearest_moments, without_copies
 from hierarchy.macro.performing import Performance, perform
+from hierarchy.material.audio import write_blocks
 from hierarchy.material.moments import Nearest
 from hierarchy.micro.grains import GrainModel
 from structure.composing import compose
@@ -34,6 +36,7 @@ from structure.sequencer import Sequencer
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "sequencer"
 NO_SKETCH = 0.85  # freedom from which no sinusoids are given
 FADE_OUT = 0.3  # seconds, of what still rings
+SOFTWARE = "macrotime"
 
 
 def compose_song(
@@ -74,22 +77,32 @@ class Arrangement:
 
 @dataclasses.dataclass(frozen=True)
 class Song:
-    """A finished song; its waveforms are put together when they are asked for.
+    """A finished song; whatever of it is long is read or put together piece by piece.
 
     Attributes:
         plan: with style, seed, dials, gestures and mastering gain filled in; rendering
             it again gives the same song.
-        sample_rate: Hz.
         performance: requests and placements at unit gain.
-        placements: with the gains that were given to them.
         grains: one a request, read from where they are kept.
+        score: what the mix is made of; see `mixing` for its layers and sections.
+        master: the finished sound, on a tape.
     """
 
     plan: SongPlan
-    sample_rate: int
     performance: Performance
-    placements: tuple[Placement, ...]
     grains: StoredGrains
+    score: Score
+    master: Master
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.score.sample_rate
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Of the grains, with the gains that were given to them."""
+        return self.score.placements
 
     @property
     def section_starts(self) -> tuple[float, ...]:
@@ -99,20 +112,59 @@ class Song:
     @property
     def seconds(self) -> float:
         """How long it lasts, with what rings on."""
-        return self.performance.length / self.sample_rate
+        return self.score.length / self.sample_rate
 
     @functools.cached_property
     def mix(self) -> np.ndarray:
-        """Before mastering, float32 [2, samples]."""
-        return assemble(
-            self.grains.waveforms, self.placements, length=self.performance.length
-        )
+        """Before mastering, float32 [2, samples], put together when it is asked for."""
+        return mix(self.score)
 
-    @functools.cached_property
+    @property
     def waveform(self) -> np.ndarray:
-        """Mastered, float32 [2, samples]."""
-        return master(
-            self.mix, self.sample_rate, loudness=self.plan.loudness, fade_out=FADE_OUT
+        """Mastered, float32 [2, samples], read when it is asked for."""
+        return self.master.waveform
+
+    def write(
+        self,
+        path: str | Path,
+        *,
+        bits: int = 24,
+        tags: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Write the mastered song, in the memory of a few seconds of it.
+
+        Args:
+            path: a .wav, .flac or .ogg file.
+            bits: 16 or 24, with dither; an .ogg file has none.
+            tags: more of `hierarchy.material.audio.TAGS`; the title is the plan's.
+            progress: called with (samples written, in all).
+
+        Raises:
+            RequestError: for another suffix, number of bits or tag.
+        """
+        if bits not in (16, 24):
+            raise RequestError(f"{bits} bits; songs are written with 16 or 24")
+        known = {"title": self.plan.title, "software": SOFTWARE}
+        lossy = Path(path).suffix.lower() == ".ogg"
+        dithered = Dither(bits, seed=self.plan.seed)
+
+        def pieces() -> Iterator[np.ndarray]:
+            done = 0
+            for block in self.master.blocks():
+                yield block if lossy else dithered(block)
+                done += block.shape[1]
+                if progress:
+                    progress(done, self.score.length)
+
+        write_blocks(
+            path,
+            pieces(),
+            self.sample_rate,
+            channels=2,
+            samples=self.score.length,
+            subtype=None if lossy else f"PCM_{bits}",
+            tags=known | dict(tags or {}),
         )
 
 
@@ -149,6 +201,8 @@ def arrange(
         "max_similarity": max_similarity,
         "loudness": loudness,
     }
+    if loudness is not None and loudness != plan.loudness:
+        plan = plan.model_copy(update={"mastering_gain": None})
     plan = _with(plan, {k: v for k, v in asked.items() if v is not None})
     plan = choose_gestures(plan, book, seed=plan.seed)
     follow = max(0.0, 1.0 - plan.freedom / NO_SKETCH)
@@ -182,6 +236,7 @@ def render_song(
     max_similarity: float | None = None,
     loudness: float | None = None,
     known: GrainStore | None = None,
+    folder: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Song:
     """Render a plan.
@@ -198,7 +253,10 @@ def render_song(
             `originality`. The plan's own if None.
         loudness: integrated, in LUFS; the plan's own if None.
         known: grains that need not be sampled, and where new ones are kept. None keeps
-            them in memory, with the song.
+            them in memory, with the song; with a store in a folder, memory does not grow
+            with the song.
+        folder: on whose disk the song's waveform lies; None takes the system's place
+            for such files.
         progress: called with (done, in all).
 
     Raises:
@@ -214,8 +272,21 @@ def render_song(
         loudness=loudness,
     )
     known = GrainStore() if known is None else known
-    performance = arranged.performance
-    grains = _sampled(arranged, model, performance.requests, known, progress)
+    performance, rate = arranged.performance, arranged.sample_rate
+    # Mixing and mastering take about as long as a tenth of a short song's sampling.
+    share = 100 * len(arranged.names)
+
+    def report(done: int, total: int, *, before: int, of: int) -> None:
+        if progress:
+            progress(before + done * of // max(total, 1), 11 * share)
+
+    grains = _sampled(
+        arranged,
+        model,
+        performance.requests,
+        known,
+        functools.partial(report, before=0, of=10 * share),
+    )
     if arranged.plan.max_similarity is None:
         nearest = nearest_moments(grains, model.moments)
     else:
@@ -228,9 +299,29 @@ def render_song(
         requests = Instead(performance.requests, instead)
         performance = dataclasses.replace(performance, requests=requests)
         grains = _sampled(arranged, model, requests, known)
-    placements = balance(arranged.plan, performance, grains)
     plan = _with_nearest(arranged.plan, performance, nearest)
-    return Song(plan, arranged.sample_rate, performance, placements, grains)
+    score = Score(
+        plan=plan,
+        waveforms=grains.waveforms,
+        placements=balance(plan, performance, grains),
+        sections=performance.sections,
+        length=performance.length,
+        sample_rate=rate,
+    )
+    master = finish(
+        mix_blocks(score),
+        rate,
+        length=score.length,
+        loudness=plan.loudness,
+        fade_out=FADE_OUT,
+        gain=plan.mastering_gain,
+        folder=folder,
+        progress=functools.partial(report, before=10 * share, of=share),
+    )
+    plan = plan.model_copy(update={"mastering_gain": master.gain})
+    return Song(
+        plan, performance, grains, dataclasses.replace(score, plan=plan), master
+    )
 
 
 def _sampled(arranged, model, requests, known, progress=None) -> StoredGrains:
