@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pydantic
 
 from structure.drafting import (
     Header,
@@ -27,6 +28,7 @@ from structure.errors import RequestError
 from structure.half_plans import HalfPlan
 from structure.harmonizing import harmonize
 from structure.harmony import Key
+from structure.melody import add_melody
 from structure.plan import BEATS_PER_BAR, SongPlan
 from structure.requests import MOST_BARS_IN_ALL, SectionRequest, SongRequest
 from structure.sequencer import Sequencer
@@ -74,7 +76,7 @@ def compose(sequencer: Sequencer, request: SongRequest, *, seed: int) -> SongPla
     writer = start_writer(sequencer, request, header, rng, len(goal))
     written = write_form(writer, request, form, lengths, seed)
     sections = harmonize(writer, request, written, header.key)
-    return SongPlan(
+    plan = _checked(
         title=request.title,
         style=request.style,
         key=str(header.key),
@@ -83,6 +85,15 @@ def compose(sequencer: Sequencer, request: SongRequest, *, seed: int) -> SongPla
         seed=seed,
         sections=sections,
     )
+    return add_melody(plan, seed=seed) if request.melody else plan
+
+
+def _checked(**values) -> SongPlan:
+    try:
+        return SongPlan(**values)
+    except pydantic.ValidationError as error:
+        # What was asked of a section, such as its melody, does not fit the song.
+        raise RequestError("; ".join(flaw["msg"] for flaw in error.errors())) from None
 
 
 def complete(sequencer: Sequencer, half: HalfPlan, *, seed: int, **more) -> SongPlan:
@@ -106,7 +117,8 @@ def compose_anew(
     """The same song but for some sections, whose chords are new.
 
     Every other section and all that holds for the song stays as it is; so do the
-    length, energy and place of the new ones. One whose idea stays elsewhere in the
+    length, energy and place of the new ones, which have a new melody if the song has
+    any. One whose idea stays elsewhere in the
     song becomes a variation of it: B turns into B'.
 
     Args:
@@ -119,7 +131,8 @@ def compose_anew(
     Raises:
         RequestError: if there is no such section.
     """
-    request = SongRequest.like(plan, renew=names, **more)
+    more.setdefault("melody", any(section.melody for section in plan.sections))
+    request = SongRequest.like(plan, renew=names, **(more | {"melody": False}))
     composed = compose(sequencer, request, seed=seed)
     new = [place for place, s in enumerate(request.sections) if s.unlike is not None]
     stays = {s.letter for i, s in enumerate(plan.sections) if i not in new}
@@ -132,7 +145,11 @@ def compose_anew(
                 letter += "'"
             section = section.model_copy(update={"letter": letter})
         sections[place] = section
-    return plan.model_copy(update={"sections": tuple(sections)})
+    plan = plan.model_copy(update={"sections": tuple(sections)})
+    if not more["melody"]:
+        return plan
+    keep = [place not in new for place in range(len(sections))]
+    return add_melody(plan, seed=seed, keep=keep)
 
 
 # ---- Header and length -------------------------------------------------------

@@ -30,7 +30,7 @@ from structure.errors import RequestError
 from structure.plan import Section, SongPlan
 from structure.requests import SectionRequest, SongRequest
 
-_ASKED_OF_SECTIONS = ("label", "letter", "energy", "brightness", "gestures")
+_ASKED_OF_SECTIONS = ("label", "letter", "energy", "brightness", "gestures", "melody")
 _ASKED = ("style", "title", "key", "tempo", "meter")
 _ONLY_HALF = ("mode", "bars", "minutes", "form", "chords")
 

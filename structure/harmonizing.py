@@ -105,6 +105,7 @@ def _write_chords(
                 brightness=asked.brightness,
                 chords=tuple(bars),
                 gestures=asked.gestures,
+                melody=asked.melody,
             )
         )
     return tuple(sections)

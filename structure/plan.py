@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pydantic
 
@@ -61,6 +61,20 @@ class Moment(_Strict):
     likeness: float
 
 
+class Note(NamedTuple):
+    """A note of a melody: when, how long, how high.
+
+    Attributes:
+        beat: felt beats from the start of its section.
+        beats: how long it lasts.
+        pitch: MIDI; 60 is middle C.
+    """
+
+    beat: float
+    beats: float
+    pitch: int
+
+
 class Section(_Strict):
     """A stretch of bars with one function in the song.
 
@@ -72,6 +86,9 @@ class Section(_Strict):
         chords: one list per bar; the chords of a bar share it evenly.
         gestures: which clip of the style's gesture book sounds on each beat,
             [bars][beats]; null leaves the choice to the renderer.
+        melody: of the lead, as [beat, beats, pitch]: felt beats from the start of the
+            section, how many it lasts, and its MIDI pitch; one note at a time. Empty
+            where the lead is silent, null where nobody has said.
         take: another take is other samples of the same bars; 0 is the first.
         nearest: for each bar as it was rendered, the moment of all that the model
             learned from that it is most like; null before, and for silent bars.
@@ -83,6 +100,7 @@ class Section(_Strict):
     brightness: float = pydantic.Field(default=0.5, ge=0, le=1)
     chords: tuple[tuple[str, ...], ...] = pydantic.Field(min_length=1)
     gestures: tuple[tuple[int, ...], ...] | None = None
+    melody: tuple[Note, ...] | None = None
     take: int = pydantic.Field(default=0, ge=0)
     nearest: tuple[Moment | None, ...] | None = None
 
@@ -165,6 +183,26 @@ class SongPlan(_Strict):
                         f"section {number} has a bar of {len(bar)} gestures; "
                         f"{self.meter} has {self.beats_per_bar} beats"
                     )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _notes_lie_within_their_sections(self):
+        for number, section in enumerate(self.sections):
+            end, length = 0.0, section.bars * self.beats_per_bar
+            for note in section.melody or ():
+                if not (0 < note.beats and 0 <= note.pitch <= 127):
+                    raise ValueError(
+                        f"section {number} has a note {list(note)}; [beat, beats, "
+                        "pitch] with a length and a pitch from 0 to 127 fits"
+                    )
+                # Thirds of a beat are rounded.
+                if note.beat < end - 0.01 or note.beat + note.beats > length + 0.01:
+                    raise ValueError(
+                        f"section {number} has a note from beat {note.beat:g} to "
+                        f"{note.beat + note.beats:g}; notes follow one another within "
+                        f"its {length} beats"
+                    )
+                end = note.beat + note.beats
         return self
 
     @property

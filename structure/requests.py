@@ -10,7 +10,7 @@ from structure.errors import RequestError
 from structure.forms import FormSection, longer_forms, parse_form
 from structure.functions import LABELS
 from structure.harmony import Chord, Key
-from structure.plan import BEATS_PER_BAR, FASTEST, SLOWEST, SongPlan
+from structure.plan import BEATS_PER_BAR, FASTEST, SLOWEST, Note, SongPlan
 from structure.vocabulary import MOST_BARS
 
 MOST_BARS_IN_ALL = 2000
@@ -30,6 +30,7 @@ class SectionRequest:
         energy, brightness: 0 to 1.
         chords: for each bar its chords, or None for an open bar.
         gestures: kept as they are where the chords are kept.
+        melody: of the lead; empty where it shall be silent.
         unlike: chords, bar by bar, that its own shall not repeat.
     """
 
@@ -40,6 +41,7 @@ class SectionRequest:
     brightness: float | None = None
     chords: tuple[tuple[str, ...] | None, ...] | None = None
     gestures: tuple[tuple[int, ...], ...] | None = None
+    melody: tuple[Note, ...] | None = None
     unlike: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self):

@@ -87,7 +87,9 @@ def compose_song(
 
         if like or anew:
             _check_like(like, anew, plan, asked)
-            composed = _anew(like, anew, seed, sequencer, melody=melody, **dials)
+            if not melody:
+                dials["melody"] = False
+            composed = _anew(like, anew, seed, sequencer, **dials)
             composed = composed.model_copy(
                 update={k: v for k, v in (("style", style), ("title", title)) if v}
             )
