@@ -178,6 +178,7 @@ def finish(
     fade_in: float = 0.0,
     fade_out: float = 0.0,
     gain: float | None = None,
+    keep_within: float = CLOSE,
     folder: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Master:
@@ -193,8 +194,9 @@ def finish(
         true_peak: highest peak at four times the rate, in dBTP.
         fade_in: seconds over which the start rises from silence.
         fade_out: seconds over which the end falls into silence.
-        gain: decibels; kept if the song comes out within 0.5 LU of its loudness,
-            otherwise found anew.
+        gain: decibels; kept if the song comes out near its loudness, otherwise found
+            anew.
+        keep_within: LU that count as near; infinity keeps every gain.
         folder: on whose disk the song lies meanwhile; None takes the system's.
         progress: called with (samples done, about how many).
 
@@ -221,7 +223,7 @@ def finish(
     master = None
     if gain is not None:
         master = song.at_gain(gain, true_peak, report)
-        if abs(master.loudness - loudness) > CLOSE:
+        if abs(master.loudness - loudness) > keep_within:
             master = None
     if master is None:
         master = song.at_loudness(loudness, true_peak, report)

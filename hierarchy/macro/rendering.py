@@ -272,7 +272,6 @@ def render_song(
         loudness=loudness,
     )
     known = GrainStore() if known is None else known
-    performance, rate = arranged.performance, arranged.sample_rate
     # Mixing and mastering take about as long as a tenth of a short song's sampling.
     share = 100 * len(arranged.names)
 
@@ -280,13 +279,34 @@ def render_song(
         if progress:
             progress(before + done * of // max(total, 1), 11 * share)
 
-    grains = _sampled(
-        arranged,
-        model,
-        performance.requests,
-        known,
-        functools.partial(report, before=0, of=10 * share),
+    score, performance, grains = score_song(
+        arranged, model, known, functools.partial(report, before=0, of=10 * share)
     )
+    master = finish(
+        mix_blocks(score),
+        score.sample_rate,
+        length=score.length,
+        loudness=score.plan.loudness,
+        fade_out=FADE_OUT,
+        gain=score.plan.mastering_gain,
+        folder=folder,
+        progress=functools.partial(report, before=10 * share, of=share),
+    )
+    plan = score.plan.model_copy(update={"mastering_gain": master.gain})
+    return Song(
+        plan, performance, grains, dataclasses.replace(score, plan=plan), master
+    )
+
+
+def score_song(
+    arranged: Arrangement,
+    model: GrainModel,
+    known: GrainStore,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Score, Performance, StoredGrains]:
+    """All that a song's mix is made of; grains are sampled where they are not known."""
+    performance = arranged.performance
+    grains = _sampled(arranged, model, performance.requests, known, progress)
     if arranged.plan.max_similarity is None:
         nearest = nearest_moments(grains, model.moments)
     else:
@@ -306,22 +326,9 @@ def render_song(
         placements=balance(plan, performance, grains),
         sections=performance.sections,
         length=performance.length,
-        sample_rate=rate,
+        sample_rate=arranged.sample_rate,
     )
-    master = finish(
-        mix_blocks(score),
-        rate,
-        length=score.length,
-        loudness=plan.loudness,
-        fade_out=FADE_OUT,
-        gain=plan.mastering_gain,
-        folder=folder,
-        progress=functools.partial(report, before=10 * share, of=share),
-    )
-    plan = plan.model_copy(update={"mastering_gain": master.gain})
-    return Song(
-        plan, performance, grains, dataclasses.replace(score, plan=plan), master
-    )
+    return score, performance, grains
 
 
 def _sampled(arranged, model, requests, known, progress=None) -> StoredGrains:
