@@ -98,8 +98,12 @@ def song_studio(
             timeout_graceful_shutdown=2,
             # What a proxy says of whom it speaks for is not believed.
             proxy_headers=False,
+            ws="none",
+            loop="asyncio",
         )
-        Server(config).run(sockets=[listener])
+        # Ctrl-C is how a studio is closed, not how it fails.
+        with contextlib.suppress(KeyboardInterrupt):
+            Server(config).run(sockets=[listener])
 
 
 def styles_of(folder: Path | None) -> list:

@@ -44,7 +44,6 @@ class Job:
 
     Attributes:
         order: what the worker is told; "do" names a verb of `worker.VERBS`.
-        title: for the person who waits.
         about: which song or album it belongs to, for the page.
         changed: called whenever something here changes.
         on_part: called with what the worker shows before it is done.
@@ -53,7 +52,6 @@ class Job:
     """
 
     order: dict[str, Any]
-    title: str = ""
     about: str = ""
     changed: Callable[[], None] = lambda: None
     on_part: Callable[[dict], None] = lambda part: None
@@ -98,11 +96,23 @@ class Lane:
         keep: keep the process for the next job, with all that it has in memory.
         wake: an order to give to a new process before any job.
         nice: how much the process stands back for others, 0 to 19.
+        command: what to run instead of `worker`, for tests.
     """
 
-    def __init__(self, *, keep: bool, wake: dict | None = None, nice: int = 0):
+    def __init__(
+        self,
+        *,
+        keep: bool,
+        wake: dict | None = None,
+        nice: int = 0,
+        command: tuple[str, ...] | None = None,
+    ):
         self.awake = False
-        self._keep, self._wake, self._nice = keep, wake, nice
+        self._keep, self._wake = keep, wake
+        # Not from the folder that the studio was started in: what lies there is not
+        # ours, so -P.
+        worker = ("-P", "-m", "hierarchy.studio.worker", str(nice))
+        self._command = command or (sys.executable, *worker)
         self._waiting: list[Job] = []
         self._now: Job | None = None
         self._new = asyncio.Event()
@@ -151,7 +161,7 @@ class Lane:
                         other.changed()
                     await self._work(job)
         finally:
-            self._kill()
+            await self._end()
 
     async def _work(self, job: Job) -> None:
         self._now, job.state, job.began = job, "working", time.monotonic()
@@ -172,20 +182,18 @@ class Lane:
                     raise ConnectionError(f"ended with {self._process.returncode}")
                 self._hear(job, json.loads(line))
         except TimeoutError:
-            log.error("%s: nothing heard for %.0f s", job.title, job.silence)
-            self._kill()
+            log.error("%s: nothing heard for %.0f s", job.order["do"], job.silence)
             job.end("failed", "It took too long without getting further; try again.")
         except (OSError, ValueError) as error:
-            self._kill()
             if job.unwanted:
                 job.end("stopped")
             else:
-                log.error("%s: the worker %s", job.title or job.order["do"], error)
+                log.error("%s: the worker %s", job.order["do"], error)
                 job.end("failed", FAULT)
         finally:
             self._now = None
-            if not self._keep:
-                self._kill()
+            if not self._keep or job.state in ("working", "failed"):
+                await self._end()
 
     def _hear(self, job: Job, said: dict) -> None:
         if said.get("id") != job.number:
@@ -202,16 +210,14 @@ class Lane:
         elif "stopped" in said:
             job.end("stopped")
         elif "fault" in said:
-            log.error("%s\n%s", job.title, said["fault"])
+            log.error("%s\n%s", job.order["do"], said["fault"])
             job.end("failed", FAULT)
 
     async def _start(self) -> None:
-        # Not from the folder that the studio was started in: what lies there is not ours.
         home = str(Path(hierarchy.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "hierarchy.studio.worker"),
-            str(self._nice),
+            *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": path},
@@ -226,6 +232,15 @@ class Lane:
     def _insist(self, job: Job) -> None:
         if job is self._now and job.state == "working":
             self._kill()
+
+    async def _end(self) -> None:
+        """Let nothing of the process be left."""
+        if self._process is None:
+            return
+        self._kill()
+        self._process.stdin.close()
+        await self._process.wait()
+        self._process = None
 
     def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -50,6 +50,7 @@ from structure.errors import RequestError
 
 PAGE = Path(__file__).parent / "page"
 MOST_JSON = 64 << 10
+LEAST_FREE = 1 << 30  # bytes of the disk that are left alone
 BEAT = 15.0  # seconds between signs of life on a quiet line
 PACE = 0.08  # seconds between two views
 
@@ -159,6 +160,7 @@ class Studio:
         if not 0 <= wish.style < len(visitor.styles):
             raise RequestError("that style is not here any more; choose another")
         self._check_room(visitor)
+        self._check_disk()
         style = visitor.styles[wish.style]
         number, folder = visitor.room("songs")
         order = {
@@ -268,13 +270,13 @@ class Studio:
             raise Missing
         path = version.folder / wanted.file
         if not path.exists():
+            what = request.path_params["what"]
             order = song.wish | {
                 "do": "export",
                 "version": str(version.folder),
-                "what": request.path_params["what"],
+                "what": what,
             }
-            job = self._put(visitor, self.songs, order, "download")
-            await job.outcome()
+            await self._made(visitor, path, order, f"{song.number}/{what}")
         name = None if wanted.inline else file_name(song.title, song.number, wanted)
         return FileResponse(path, media_type=wanted.media_type, filename=name)
 
@@ -291,6 +293,7 @@ class Studio:
             raise RequestError(
                 f"{MOST_ALBUMS} albums are as many as fit; remove one of them"
             )
+        self._check_disk()
         number, folder = visitor.room("albums")
         (folder / "uploads").mkdir()
         visitor.albums[number] = Album(number, folder)
@@ -393,10 +396,8 @@ class Studio:
         path = album.folder / "model.zip"
         if not path.exists():
             order = {"do": "pack", "folder": str(album.folder / "model")}
-            job = self._put(
-                visitor, self.songs, order | {"into": str(path)}, "download"
-            )
-            await job.outcome()
+            order["into"] = str(path)
+            await self._made(visitor, path, order, f"{album.number}/model.zip")
         name = file_name(album.name, album.number, DOWNLOADS["model.zip"])
         return FileResponse(path, media_type="application/zip", filename=name)
 
@@ -416,6 +417,27 @@ class Studio:
         self, visitor: Visitor, lane: Lane, order: dict, about: str, **more: Any
     ) -> Job:
         return lane.put(Job(order, about=about, changed=visitor.changed, **more))
+
+    async def _made(
+        self, visitor: Visitor, path: Path, order: dict, about: str
+    ) -> None:
+        """Wait for a file that a visitor wants to download to be made."""
+        job = visitor.exports.get(path)
+        if job is None or job.state in OVER:
+            self._check_room(visitor)
+            job = self._put(visitor, self.songs, order, about)
+            visitor.exports[path] = job
+        try:
+            await job.outcome()
+        finally:
+            visitor.exports.pop(path, None)
+            visitor.changed()
+        if not path.exists():
+            raise Missing  # the song was removed in the meantime
+
+    def _check_disk(self) -> None:
+        if shutil.disk_usage(self.visitors.root).free < LEAST_FREE:
+            raise RequestError("the disk is nearly full; remove something first")
 
     def _check_room(self, visitor: Visitor) -> None:
         if len(visitor.jobs()) >= MOST_WAITING:

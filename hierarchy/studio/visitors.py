@@ -160,6 +160,7 @@ class Visitor:
         self.folder = folder
         self.songs: dict[int, Song] = {}
         self.albums: dict[int, Album] = {}
+        self.exports: dict[Path, Job] = {}
         self.styles = list(styles)
         self.seen = time.monotonic()
         self._numbers = itertools.count(1)
@@ -190,7 +191,8 @@ class Visitor:
     def jobs(self) -> list[Job]:
         """Those of theirs that are not over."""
         things = [*self.songs.values(), *self.albums.values()]
-        return [one.job for one in things if one.job and one.job.state not in OVER]
+        jobs = [*(one.job for one in things), *self.exports.values()]
+        return [job for job in jobs if job and job.state not in OVER]
 
     def room(self, kind: Literal["songs", "albums"]) -> tuple[int, Path]:
         """A number and an empty folder for something new."""
@@ -220,6 +222,7 @@ class Visitor:
             ],
             "songs": [song.view(songs) for song in self.songs.values()],
             "albums": [album.view(albums) for album in self.albums.values()],
+            "preparing": [job.about for job in self.exports.values()],
         }
 
 

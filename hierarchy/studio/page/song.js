@@ -43,7 +43,7 @@ export class SongCard {
 
   get working() { return ["waiting", "working"].includes(this.view.job?.state); }
 
-  show(view) {
+  show(view, preparing) {
     const before = this.view ?? {};
     this.view = view;
     if (view.version && view.version !== this.shown.version) {
@@ -65,6 +65,12 @@ export class SongCard {
     this.showJob(view.job);
     this.showSections();
     this.showDownloads();
+    const now = preparing.filter((one) => one.startsWith(`${this.number}/`));
+    for (const link of this.part(".downloads").querySelectorAll("a")) {
+      const busy = now.includes(`${this.number}/${link.dataset.file}`);
+      link.textContent = link.dataset.name + (busy ? " …" : "");
+      link.setAttribute("aria-busy", String(busy));
+    }
     this.tick();
     this.draw();
   }
@@ -145,6 +151,7 @@ export class SongCard {
     const box = this.part(".downloads");
     box.replaceChildren(...(version ? DOWNLOADS : []).map(([file, name]) => make("a", {
       href: `/songs/${this.number}/${version}/${file}`, download: "", class: "quiet",
+      "data-file": file, "data-name": name,
     }, name)));
     if (version) box.prepend(make("span", {}, "Download"));
   }

@@ -67,7 +67,7 @@ listen((view) => {
       songs.prepend(card.element);
     }
     const card = cards.get(one.song);
-    card.show(one);
+    card.show(one, view.preparing);
     if (scrollTo === one.song) {
       scrollTo = null;
       card.element.scrollIntoView({ behavior: "smooth", block: "nearest" });
