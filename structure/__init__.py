@@ -11,9 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from structure.composing import compose
+    from structure.annotations import AnnotatedSong, read_annotations
+    from structure.composing import complete, compose, compose_anew
     from structure.errors import RequestError
     from structure.forms import NAMED_FORMS, parse_form
+    from structure.half_plans import HalfPlan
     from structure.harmony import Chord, Key
     from structure.listening import Heard, listen
     from structure.plan import Section, SongPlan
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from structure.sequencer import Sequencer
 
 _HOMES = {
+    "AnnotatedSong": "annotations",
     "Chord": "harmony",
+    "HalfPlan": "half_plans",
     "Heard": "listening",
     "Key": "harmony",
     "NAMED_FORMS": "forms",
@@ -31,14 +35,19 @@ _HOMES = {
     "Sequencer": "sequencer",
     "SongPlan": "plan",
     "SongRequest": "requests",
+    "complete": "composing",
     "compose": "composing",
+    "compose_anew": "composing",
     "listen": "listening",
     "parse_form": "forms",
+    "read_annotations": "annotations",
 }
 
 __all__ = [
     "NAMED_FORMS",
+    "AnnotatedSong",
     "Chord",
+    "HalfPlan",
     "Heard",
     "Key",
     "RequestError",
@@ -47,9 +56,12 @@ __all__ = [
     "Sequencer",
     "SongPlan",
     "SongRequest",
+    "complete",
     "compose",
+    "compose_anew",
     "listen",
     "parse_form",
+    "read_annotations",
 ]
 
 
