@@ -171,16 +171,20 @@ def _with_chords(form: Form, chords: dict[int, Row], text: str) -> Form:
     """Give sections their chords, and those that return the same."""
     if form == "free":
         raise RequestError(f"form {text!r}: chords for a free form; name its sections")
-    of_idea: dict[tuple, Row] = {}
+    of_idea: dict[tuple, FormSection] = {}
     for place, row in chords.items():
-        of_idea.setdefault((form[place].label, form[place].letter), row)
-    return tuple(
-        dataclasses.replace(
-            section,
-            chords=chords.get(place, of_idea.get((section.label, section.letter))),
-        )
-        for place, section in enumerate(form)
-    )
+        first = dataclasses.replace(form[place], chords=row)
+        of_idea.setdefault((first.label, first.letter), first)
+    sections = []
+    for place, section in enumerate(form):
+        idea = of_idea.get((section.label, section.letter))
+        if place in chords:
+            section = dataclasses.replace(section, chords=chords[place])
+        elif idea is not None:
+            bars = section.bars or idea.bars
+            section = dataclasses.replace(section, chords=idea.chords, bars=bars)
+        sections.append(section)
+    return tuple(sections)
 
 
 def _name(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -196,7 +197,10 @@ class SongRequest:
             RequestError: if the form cannot be read or chords do not fit it.
         """
         if self.sections is not None:
-            return [self._with_chords(self.sections)]
+            per_bar = BEATS_PER_BAR[self.meter]
+            return [
+                self._with_chords(tuple(_as_long(s, per_bar) for s in self.sections))
+            ]
         text = "verse-chorus" if self.form is None else self.form
         if parse_form(text) == "free":
             if self.chords:
@@ -228,6 +232,15 @@ class SongRequest:
                 section = dataclasses.replace(section, bars=len(chords), chords=chords)
             filled.append(section)
         return tuple(filled)
+
+
+def _as_long(section: SectionRequest, beats_per_bar: int) -> SectionRequest:
+    """A section of open length that has a melody lasts as long as that, in whole bars."""
+    if section.bars is not None or not section.melody:
+        return section
+    last = section.melody[-1]
+    bars = math.ceil((last.beat + last.beats - 0.01) / beats_per_bar)
+    return dataclasses.replace(section, bars=max(1, bars))
 
 
 def _section_request(one: FormSection) -> SectionRequest:

@@ -113,6 +113,8 @@ def test_the_form_language_says_chords():
     plan = compose(UNTRAINED, request, seed=0)
     for place in (1, 3):
         assert plan.sections[place].chords == (("F",), ("C", "G"))
+    longer = compose(UNTRAINED, SongRequest(form="V4 C8[F C] C V4"), seed=0)
+    assert longer.sections[2].chords == (("F",), ("C",)) * 4
     for form, reason in [
         ("V4 [C", "other half"),
         ("[C] V4", "follow"),
