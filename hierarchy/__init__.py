@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hierarchy.configs import find_config
     from hierarchy.devices import keep_compiled_programs, use_all_cores
     from hierarchy.export.pictures import draw_grain, draw_plan, draw_song
+    from hierarchy.export.session import export_song
     from hierarchy.export.showing import hear, see
     from hierarchy.macro.choosing import natural_tempo
     from hierarchy.macro.clips import make_clips
@@ -68,6 +69,7 @@ _HOMES = {
     "draw_grain": "export.pictures",
     "draw_plan": "export.pictures",
     "draw_song": "export.pictures",
+    "export_song": "export.session",
     "find_config": "configs",
     "fit": "training.fitting",
     "from_shape": "material.companding",
@@ -116,6 +118,7 @@ __all__ = [
     "draw_grain",
     "draw_plan",
     "draw_song",
+    "export_song",
     "find_config",
     "fit",
     "from_shape",

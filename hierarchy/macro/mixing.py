@@ -106,13 +106,14 @@ def curve_gains(curve: Automation, seconds: np.ndarray) -> np.ndarray:
 
 def mix_blocks(score: Score) -> Iterator[np.ndarray]:
     """The mix from start to end, float32 [2, samples] at a time."""
-    return add_up(((p.sounding.begin, _sum(p.layers)) for p in parts(score)), score)
+    pieces = ((p.sounding.begin, _sum(p.layers)) for p in parts(score))
+    return add_up(pieces, end=score.length)
 
 
 def layer_blocks(score: Score) -> Iterator[np.ndarray]:
     """The layers from start to end, float32 [3, 2, samples] at a time."""
     pieces = ((p.sounding.begin, p.layers) for p in parts(score))
-    return add_up(pieces, score, shape=(len(LAYERS), 2))
+    return add_up(pieces, end=score.length, shape=(len(LAYERS), 2))
 
 
 def mix(score: Score) -> np.ndarray:
@@ -127,18 +128,20 @@ def mix(score: Score) -> np.ndarray:
 
 def add_up(
     pieces: Iterable[tuple[int, np.ndarray]],
-    score: Score,
     *,
+    start: int = 0,
+    end: int | None = None,
     shape: tuple[int, ...] = (2,),
 ) -> Iterator[np.ndarray]:
-    """Sum overlapping pieces into blocks that lie end to end and cover the song.
+    """Sum overlapping pieces into blocks that lie end to end.
 
     Args:
         pieces: (first sample, [*shape, samples]), in the order of their first samples.
-        score: of the song, for its length.
+        start: sample on which the first block begins.
+        end: sample on which the last one ends; None takes the end of what is heard.
         shape: of the blocks but for time.
     """
-    at, waiting = 0, np.zeros([*shape, 0], np.float32)
+    at, waiting = start, np.zeros([*shape, 0], np.float32)
     for begin, piece in pieces:
         # What lies before this piece hears nothing more.
         if begin > at:
@@ -155,7 +158,7 @@ def add_up(
         waiting[..., begin - at : begin - at + piece.shape[-1]] += piece
     if waiting.shape[-1]:
         yield waiting
-    if (rest := score.length - at - waiting.shape[-1]) > 0:
+    if end is not None and (rest := end - at - waiting.shape[-1]) > 0:
         yield np.zeros([*shape, rest], np.float32)
 
 
