@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from hierarchy.devices import keep_compiled_programs, use_all_cores
-from hierarchy.macro.assembly import assemble
 from hierarchy.macro.balancing import FULL, RANGE, balance
 from hierarchy.macro.grain_store import GrainStore, StoredGrains, sample_missing
 from hierarchy.macro.mastering import limit
+from hierarchy.macro.mixing import Score, mix
 from hierarchy.macro.rendering import (
     PRETRAINED,
     Arrangement,
@@ -192,12 +192,15 @@ def render_first(
         performance, placements=placements, sections=of_first(performance.sections)
     )
     first = plan.model_copy(update={"sections": plan.sections[:count]})
-    mix = assemble(
-        grains.waveforms,
-        balance(first, part, grains),
+    score = Score(
+        plan=plan,
+        waveforms=grains.waveforms,
+        placements=balance(first, part, grains),
+        sections=part.sections,
         length=round(plan.starts()[count] * rate),
+        sample_rate=rate,
     )
-    return limit(mix * np.float32(10 ** (_master_gain(plan) / 20)), rate)
+    return limit(mix(score) * np.float32(10 ** (_master_gain(plan) / 20)), rate)
 
 
 def _master_gain(plan: SongPlan) -> float:
@@ -217,7 +220,12 @@ def _master_gain(plan: SongPlan) -> float:
 def _rendered(
     plan: SongPlan, model: GrainModel, store: GrainStore, folder: Path, told: Told
 ) -> dict:
-    song = render_song(plan, model, known=store, progress=told.stage("Making grains"))
+    song = render_song(
+        *(plan, model),
+        known=store,
+        folder=folder.parent,
+        progress=told.stage("Making the song"),
+    )
     told.stage("Putting it together")
     write_song(song, folder)
     return {
@@ -229,12 +237,7 @@ def _rendered(
 
 def write_song(song: Song, folder: Path) -> None:
     """A version's files; the sound is what is heard and what is downloaded."""
-    write_waveform(
-        folder / "song.wav",
-        song.waveform,
-        song.sample_rate,
-        tags={"title": song.plan.title, "software": "macrotime"},
-    )
+    song.write(folder / "song.wav")
     song.plan.write(folder / "plan.json")
     with whole_file(folder / "peaks.json") as draft:
         draft.write_text(json.dumps(peaks_of(song.waveform)))

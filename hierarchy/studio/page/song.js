@@ -98,7 +98,7 @@ export class SongCard {
       text = job.ahead ? `Waiting for ${job.ahead} before it` : "Waiting for the studio to wake up";
     }
     const share = job.total ? job.done / job.total : 0;
-    if (share > 0.1 && job.stage === "Making grains") {
+    if (share > 0.1 && job.stage === "Making the song") {
       text += `, about ${span(job.seconds / share * (1 - share))} left`;
     }
     if (share) bar.value = share; else bar.removeAttribute("value");
