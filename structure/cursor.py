@@ -64,8 +64,13 @@ class Cursor:
     so whoever conditions on it cannot look ahead.
     """
 
-    def __init__(self, source: int):
-        """Start a song; `source` is the token of who annotated it."""
+    def __init__(self, source: int, *, recalls: bool = True):
+        """Start a song.
+
+        Args:
+            source: the token of who annotated it.
+            recalls: whether it keeps what chords could be taken from.
+        """
         self.header = {"source": source}
         self.sections: list[ReadSection] = []
         self.kind = "meter"
@@ -76,7 +81,7 @@ class Cursor:
         self.elapsed: list[float | None] = [0.0]
         self.stream: list[int] = []  # chord tokens so far
         self._after: dict[tuple[int, ...], int] = {}  # context to what followed
-        self._recall = Recall()
+        self._recall = Recall() if recalls else None
         self._entered = 0  # sections that recall knows of
 
     @property
@@ -86,7 +91,7 @@ class Cursor:
 
     def fork(self) -> Cursor:
         """A cursor at the same place that goes on by itself."""
-        other = Cursor(self.header["source"])
+        other = Cursor(self.header["source"], recalls=False)
         other.header = dict(self.header)
         # Sections that are complete will not change; those ahead still will.
         other.sections = self.sections[: self.at] + [
@@ -96,7 +101,9 @@ class Cursor:
         other.kind, other.at = self.kind, self.at
         other.recent, other.elapsed = list(self.recent), list(self.elapsed)
         other.stream, other._after = list(self.stream), dict(self._after)
-        other._recall, other._entered = self._recall.fork(), self._entered
+        other._entered = self._entered
+        if self._recall is not None:
+            other._recall = self._recall.fork()
         return other
 
     # Reading ---------------------------------------------------------------
@@ -187,20 +194,21 @@ class Cursor:
             if len(self.stream) >= length:
                 self._after[tuple(self.stream[-length:])] = token
         self.stream.append(token)
-        self._enter()
-        self._recall.add(
-            token,
-            ROOT_OF[token],
-            self._slot_number,
-            known=token != UNKNOWN_OF["chord"],
-            divides=token in PARTS,
-        )
+        if self._recall is not None:
+            self._enter()
+            self._recall.add(
+                token,
+                ROOT_OF[token],
+                self._slot_number,
+                known=token != UNKNOWN_OF["chord"],
+                divides=token in PARTS,
+            )
         chords = self.sections[self.at].chords
         if self.slot == 0:
             chords.append([token])
         else:
             chords[-1].append(token)
-        if self.slot == 0:
+        if self._recall is not None and self.slot == 0:
             self._recall.close(tuple(chords[-1]))
         while self.at < len(self.sections) and self._section_is_full():
             self.at += 1
@@ -285,7 +293,7 @@ class Cursor:
 
     def recalled(self) -> Recalled | None:
         """What the chord that is due could be taken from; None before other kinds."""
-        if self.kind != "chord" or self.done:
+        if self._recall is None or self.kind != "chord" or self.done:
             return None
         self._enter()
         return Recalled(self._recall.row(self._slot_number), self._recall.sources)

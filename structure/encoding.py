@@ -114,18 +114,24 @@ def song_tokens(song: AnnotatedSong) -> list[tuple[int, float | None]]:
     return tokens
 
 
-def encode(song: AnnotatedSong, *, forget: frozenset[str] = frozenset()) -> Encoded:
+def encode(
+    song: AnnotatedSong,
+    *,
+    forget: frozenset[str] = frozenset(),
+    like: Encoded | None = None,
+) -> Encoded:
     """A song to arrays.
 
     Args:
         song: what is known of it.
         forget: kinds of the header ("source", "tempo", ...) or "letter" to hide,
             so that a model learns to do without.
+        like: this song encoded with the same letters, to take the relations from.
     """
     tokens = song_tokens(song)
     if "source" in forget:
         tokens[0] = (NUMBER["source", "any"], None)
-    cursor = Cursor(tokens[0][0])
+    cursor = Cursor(tokens[0][0], recalls=like is None)
     rows, relations = [], []
     previous = tokens[0][0]
     for token, elapsed in tokens[1:]:
@@ -135,7 +141,7 @@ def encode(song: AnnotatedSong, *, forget: frozenset[str] = frozenset()) -> Enco
         if elapsed is not None:
             cursor.elapsed[len(cursor.sections)] = elapsed
         features, hints = cursor.tell()
-        if kind == "chord":
+        if kind == "chord" and like is None:
             relations.append(cursor.recalled().relations)
         if kind == "letter" and token != UNKNOWN_OF[kind]:
             # Letters counted while some were too many to name are not to be trusted.
@@ -150,7 +156,7 @@ def encode(song: AnnotatedSong, *, forget: frozenset[str] = frozenset()) -> Enco
         hints=np.array([row[2] for row in rows], np.int32),
         targets=np.array([row[3] for row in rows], np.int32),
         known=np.array([row[4] for row in rows], np.float32),
-        relations=_square(relations),
+        relations=_square(relations) if like is None else like.relations,
     )
 
 

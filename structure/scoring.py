@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,13 @@ from structure.recall import Recalled
 from structure.sequencer import Sequencer
 from structure.vocabulary import FEATURES, KINDS, OUTCOMES, PARTS
 
-SCORED = ("label", "letter", "bars", "chord", "new_chord")
-"""What is scored; a new chord is one in a section that repeats no earlier one."""
+SCORED = ("label", "letter", "bars", "chord", "new_chord", "timed", "new_timed")
+"""What is scored.
+
+A new chord is one in a section that repeats no earlier one. The cost of a bar's
+division counts towards its chords, except for those that are timed: they are
+foreseen by one who knows how each bar is divided.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,54 +44,117 @@ class Score:
     outcomes: int
 
 
-def score(
-    foresee: Callable[[Encoded], np.ndarray], songs: Sequence[AnnotatedSong]
-) -> dict[str, Score]:
-    """Score a way of foreseeing.
+class Costs(NamedTuple):
+    """What the targets of a song cost.
 
-    Args:
-        foresee: a song to bits [time], the cost of each of its targets.
-        songs: held-out ones.
+    Attributes:
+        bits: [time], of each target.
+        timed: [time], of each chord if the division of its bar is known.
+    """
+
+    bits: np.ndarray
+    timed: np.ndarray
+
+
+Foresee = Callable[[Encoded], Costs]
+"""What foresees a song, target by target, each from what came before it."""
+
+Sums = dict[str, tuple[float, int]]
+"""Of one song, bits and outcomes of each of SCORED."""
+
+
+def score(
+    foresee: Foresee,
+    songs: Sequence[AnnotatedSong],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Score]:
+    """Score a way of foreseeing on held-out songs.
 
     Returns:
-        A score for each of SCORED that these songs have. The cost of a bar's
-        division counts towards its chords.
+        A score for each of SCORED that these songs have.
     """
-    features = list(FEATURES)
-    returns = features.index("returns")
-    sums = {name: [] for name in SCORED}
-    for song in songs:
+    return summary(measure(foresee, songs, progress=progress))
+
+
+def measure(
+    foresee: Foresee,
+    songs: Sequence[AnnotatedSong],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sums]:
+    """What each song costs; `progress` is called with the songs done and all."""
+    sums = []
+    for number, song in enumerate(songs):
+        if progress is not None:
+            progress(number, len(songs))
         encoded = encode(song)
-        bits = foresee(encoded)
-        known = encoded.known > 0
-        chords = np.array([int(token) not in PARTS for token in encoded.targets])
-        for name in SCORED:
-            kind = "chord" if name == "new_chord" else name
-            these = known & (encoded.kinds == KINDS.index(kind))
-            if name == "new_chord":
-                these &= encoded.features[:, returns] == 0
-            counted = these & chords if kind == "chord" else these
-            sums[name].append((bits[these].sum(), counted.sum()))
+        sums.append(_sums(encoded, foresee(encoded)))
+    return sums
+
+
+def _sums(song: Encoded, costs: Costs) -> Sums:
+    known = song.known > 0
+    chord = song.kinds == KINDS.index("chord")
+    new = chord & (song.features[:, _RETURNS] == 0)
+    whole = chord & ~np.isin(song.targets, list(PARTS))
+    sums = {}
+    for name in SCORED:
+        bits = costs.timed if name.endswith("timed") else costs.bits
+        if name in ("label", "letter", "bars"):
+            these = counted = known & (song.kinds == KINDS.index(name))
+        else:
+            these = known & (new if name.startswith("new") else chord)
+            counted = these & whole
+        sums[name] = (float(bits[these].sum()), int(counted.sum()))
+    return sums
+
+
+def summary(songs: Sequence[Sums]) -> dict[str, Score]:
+    """The mean bits of all outcomes of some songs, with its interval."""
     rng = np.random.default_rng(0)
     scores = {}
-    for name, rows in sums.items():
-        table = np.array([row for row in rows if row[1]], np.float64)
+    for name in SCORED:
+        table = np.array([row[name] for row in songs if row[name][1]], np.float64)
         if not len(table):
             continue
         draws = rng.integers(len(table), size=(1000, len(table)))
         means = table[draws, 0].sum(axis=1) / table[draws, 1].sum(axis=1)
         low, high = np.percentile(means, [2.5, 97.5])
-        total = table.sum(axis=0)
-        scores[name] = Score(total[0] / total[1], low, high, int(total[1]))
+        bits, outcomes = table.sum(axis=0)
+        scores[name] = Score(
+            float(bits / outcomes), float(low), float(high), int(outcomes)
+        )
     return scores
 
 
-def sequencer_bits(sequencer: Sequencer) -> Callable[[Encoded], np.ndarray]:
+_RETURNS = list(FEATURES).index("returns")
+_SLOT = list(FEATURES).index("slot")
+_DIVISIONS = np.array(list(PARTS))
+
+
+def _timed(song: Encoded, place: int, bits: float, divided: float) -> float:
+    """The cost of a chord by one who knows the division of its bar.
+
+    Args:
+        song: what is foreseen.
+        place: of the target.
+        bits: its cost.
+        divided: the odds that its bar is divided, were it the first of it.
+    """
+    if song.targets[place] in PARTS:
+        return 0.0
+    if song.features[place, _SLOT]:
+        return bits
+    return bits + np.log2(max(1 - divided, 1e-12))
+
+
+def sequencer_bits(sequencer: Sequencer) -> Foresee:
     """What a sequencer makes of a song, token by token."""
 
-    def foresee(song: Encoded) -> np.ndarray:
+    def foresee(song: Encoded) -> Costs:
         past = sequencer.silence(len(song.tokens))
-        bits = np.zeros(len(song.tokens))
+        costs = Costs(*np.zeros([2, len(song.tokens)]))
         for place in range(len(song.tokens)):
             recalled = None
             chord = place - song.first_chord
@@ -99,11 +168,16 @@ def sequencer_bits(sequencer: Sequencer) -> Callable[[Encoded], np.ndarray]:
                 past,
                 recalled,
             )
-            if song.known[place]:
-                shifted = logits - logits.max()
-                cost = np.log(np.exp(shifted).sum()) - shifted[song.targets[place]]
-                bits[place] = cost / np.log(2)
-        return bits
+            if not song.known[place]:
+                continue
+            odds = np.exp(logits - logits.max())
+            odds /= odds.sum()
+            bits = -np.log2(odds[song.targets[place]])
+            costs.bits[place] = bits
+            if chord >= 0:
+                divided = odds[_DIVISIONS].sum()
+                costs.timed[place] = _timed(song, place, bits, divided)
+        return costs
 
     return foresee
 
@@ -137,7 +211,7 @@ class NGrams:
 
 def ngram_bits(
     songs: Sequence[AnnotatedSong], *, order: int = 3, copying: bool = True
-) -> Callable[[Encoded], np.ndarray]:
+) -> Foresee:
     """Count n-grams in training songs.
 
     Args:
@@ -154,14 +228,17 @@ def ngram_bits(
             table = tables[encoded.kinds[place]]
             table.learn(contexts[place], int(encoded.targets[place]))
 
-    def foresee(song: Encoded) -> np.ndarray:
-        bits = np.zeros(len(song.tokens))
+    def foresee(song: Encoded) -> Costs:
+        costs = Costs(*np.zeros([2, len(song.tokens)]))
         contexts = _contexts(song, order, copying)
         for place in np.flatnonzero(song.known):
             table = tables[song.kinds[place]]
             odds = table.odds(contexts[place], int(song.targets[place]))
-            bits[place] = -np.log2(odds)
-        return bits
+            costs.bits[place] = bits = -np.log2(odds)
+            if place >= song.first_chord:
+                divided = sum(table.odds(contexts[place], token) for token in PARTS)
+                costs.timed[place] = _timed(song, place, bits, divided)
+        return costs
 
     return foresee
 

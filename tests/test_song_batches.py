@@ -5,6 +5,7 @@ import pytest
 
 from hierarchy.configs import find_config
 from hierarchy.macro.learning import (
+    FORM_TOKENS,
     SequencerData,
     SequencerRecipe,
     SongBatches,
@@ -15,7 +16,7 @@ from structure.encoding import encode
 from structure.errors import RequestError
 from structure.plan import Section, SongPlan
 
-DATA = SequencerData(batch_tokens=256, lengths=(32, 64), whole=1.0)
+DATA = SequencerData(batch_tokens=256, lengths=(32, 64), chords=(32, 64), whole=1.0)
 
 
 def song(bars, name):
@@ -45,7 +46,7 @@ def test_every_song_comes_in_an_epoch():
 
 def test_padding_is_nothing_to_foresee():
     (short, _) = validation_batches(SONGS, DATA)
-    assert short["tokens"].shape == (8, 32)
+    assert short["tokens"].shape == (8, 32 + FORM_TOKENS)
     for row, one in zip(short["known"], SONGS[:3], strict=False):
         assert row.sum() == encode(one).known.sum()
         assert not row[len(encode(one).tokens) :].any()

@@ -44,6 +44,9 @@ SHOWN = (
 )
 """The ways in which a song is shown: what is left out in each."""
 
+FORM_TOKENS = 64
+"""Room for the header and the form of a song; most have fewer tokens."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SequencerData:
@@ -51,20 +54,26 @@ class SequencerData:
 
     Attributes:
         batch_tokens: about how many tokens make a batch.
-        lengths: songs are padded to the next of these; longer ones are cut.
+        lengths: songs without chords are padded to the next of these tokens;
+            longer ones are cut.
+        chords: songs with chords are padded to the next of these chords, with
+            FORM_TOKENS for what comes before them.
         whole: share of the draws in which nothing of a song is left out.
         corpus_share: share of the draws that go to the songs of one's own
             corpus, where there is one beside the annotations.
     """
 
     batch_tokens: int = 4096
-    lengths: tuple[int, ...] = (64, 96, 144, 208, 288, 400, 640)
+    lengths: tuple[int, ...] = (64, 128, 320)
+    chords: tuple[int, ...] = (96, 160, 256, 576)
     whole: float = 0.6
     corpus_share: float = 0.5
 
     def __post_init__(self):
-        if not self.lengths or list(self.lengths) != sorted(set(self.lengths)):
-            raise ValueError(f"lengths ascend, got {self.lengths}")
+        for name in ("lengths", "chords"):
+            sizes = getattr(self, name)
+            if not sizes or list(sizes) != sorted(set(sizes)):
+                raise ValueError(f"{name} ascend, got {sizes}")
         if not 0 <= self.whole <= 1 or not 0 <= self.corpus_share <= 1:
             raise ValueError("whole and corpus_share are shares, 0 to 1")
 
@@ -221,16 +230,14 @@ class SongBatches:
         if not songs and not own:
             raise RequestError('no song of the split "train" to learn from')
         self.data, self.seed = data, seed
-        self.shown = [
-            [encode(song, forget=forget) for forget in SHOWN] for song in [*songs, *own]
-        ]
+        self.shown = [_ways(song) for song in [*songs, *own]]
         copies = 1
         if songs and own and data.corpus_share > 0:
             share = min(data.corpus_share, 0.95)
             copies = max(1, round(share / (1 - share) * len(songs) / len(own)))
         self.pool = [*range(len(songs))]
         self.pool += [*range(len(songs), len(songs) + len(own))] * copies
-        self.sizes = [fitting_size(ways[0], data.lengths) for ways in self.shown]
+        self.sizes = [fitting_size(ways[0], data) for ways in self.shown]
 
     def __call__(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step: arrays [batch, time, ...]."""
@@ -261,18 +268,15 @@ def _epoch(batches: SongBatches, epoch: int) -> list[tuple[list[int], tuple[int,
     return [plan[i] for i in rng.permutation(len(plan))]
 
 
-def fitting_length(length: int, lengths: Sequence[int]) -> int:
-    """The smallest of `lengths` that holds a song, or the longest."""
-    return next((width for width in lengths if width >= length), lengths[-1])
-
-
-def fitting_size(song: Encoded, lengths: Sequence[int]) -> tuple[int, int]:
+def fitting_size(song: Encoded, data: SequencerData) -> tuple[int, int]:
     """The tokens and the chords that a batch with this song has room for."""
-    chords = len(song.relations)
-    return (
-        fitting_length(len(song.tokens), lengths),
-        fitting_length(chords, lengths) if chords else 0,
-    )
+    tokens, chords = len(song.tokens), len(song.relations)
+    if chords:
+        sizes = [(size + FORM_TOKENS, size) for size in data.chords]
+    else:
+        sizes = [(size, 0) for size in data.lengths]
+    fitting = (size for size in sizes if tokens <= size[0] and chords <= size[1])
+    return next(fitting, sizes[-1])
 
 
 def batch_size(width: int, data: SequencerData) -> int:
@@ -313,7 +317,7 @@ def validation_batches(
     """Every song once and whole; a short batch is filled with unknown tokens."""
     encoded = [encode(song) for song in songs]
     batches = []
-    sizes = [fitting_size(song, data.lengths) for song in encoded]
+    sizes = [fitting_size(song, data) for song in encoded]
     for shape in sorted(set(sizes)):
         members = [
             song for song, its in zip(encoded, sizes, strict=True) if its == shape
@@ -324,6 +328,15 @@ def validation_batches(
             blank = dataclasses.replace(part[0], known=np.zeros_like(part[0].known))
             batches.append(padded([*part, *[blank] * (size - len(part))], *shape))
     return batches
+
+
+def _ways(song: AnnotatedSong) -> list[Encoded]:
+    """A song in all the ways in which it is shown."""
+    whole = encode(song)
+    return [whole] + [
+        encode(song, forget=forget, like=None if "letter" in forget else whole)
+        for forget in SHOWN[1:]
+    ]
 
 
 def _corpus_songs(folder: str | Path) -> list[AnnotatedSong]:

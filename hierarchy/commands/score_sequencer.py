@@ -1,0 +1,170 @@
+"""score-sequencer: how well a sequencer foresees songs, in bits."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hierarchy import cli
+from hierarchy.commands import asking
+
+if TYPE_CHECKING:
+    from structure.annotations import AnnotatedSong
+    from structure.scoring import Score
+
+ROWS = {
+    "forms": {
+        "label": "section labels and the end",
+        "letter": "which idea",
+        "bars": "bars of a section",
+    },
+    "pop": {"label": "section labels and the end, pop only"},
+    "harmony": {
+        "chord": "chords",
+        "new_chord": "chords in sections that repeat none",
+        "timed": "chords, divisions of bars known",
+        "new_timed": "the same in sections that repeat none",
+    },
+}
+"""What is printed of each group of songs."""
+
+
+def score_sequencer(
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A folder from train-sequencer. *Default: ours.*"),
+    ] = None,
+    forms: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Annotated songs whose labels, ideas and lengths are foreseen; may be "
+            "given again."
+        ),
+    ] = None,
+    harmony: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Annotated songs with chords, which are foreseen; may be given again."
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Which songs of the files: train, valid, test or all.")
+    ] = "test",
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline",
+            help="Beside it, n-grams counted in the songs of the split train.",
+        ),
+    ] = False,
+    as_json: asking.Json = False,
+) -> None:
+    """Say how many bits each label, length and chord of songs costs a sequencer.
+
+    A song is read from its start; each outcome costs the log of its odds given all
+    that came before. Fewer bits are better. The intervals hold 95% of the means of
+    songs drawn again (bootstrap). Songs are JSON, one a line, as in
+    `train-sequencer --annotations`.
+
+    Examples:
+
+        score-sequencer --forms forms.jsonl --harmony harmony.jsonl
+
+        score-sequencer --model work/sequencer --harmony mine.jsonl --split all --json
+    """
+    if not forms and not harmony:
+        raise cli.RequestError("nothing to foresee: give --forms, --harmony or both")
+    if split not in ("train", "valid", "test", "all"):
+        raise cli.RequestError(f"--split {split}; there are train, valid, test and all")
+    with cli.stages("Reading") as stage:
+        sequencer = asking.open_sequencer(model)
+        groups: dict[str, list[AnnotatedSong]] = {}
+        if forms:
+            songs = _songs("--forms", forms, split)
+            groups["forms"] = songs
+        if harmony:
+            songs = _songs("--harmony", harmony, split)
+            groups["harmony"] = [song for song in songs if song.has_chords]
+            if not groups["harmony"]:
+                raise cli.RequestError(
+                    f"--harmony: none of {len(songs)} songs has chords in all sections"
+                )
+        from structure.scoring import measure, ngram_bits, sequencer_bits, summary
+
+        foreseers = {"sequencer": sequencer_bits(sequencer)}
+        if baseline:
+            stage("Counting")
+            files = [*(forms or ()), *(harmony or ())]
+            foreseers["ngrams"] = ngram_bits(_songs("--baseline", files, "train"))
+        counts = {group: len(songs) for group, songs in groups.items()}
+        scores: dict[str, dict[str, dict[str, Score]]] = {}
+        for name, foresee in foreseers.items():
+            scores[name] = {}
+            for group, songs in groups.items():
+                told = stage(f"Foreseeing {group}, {name}")
+                sums = measure(foresee, songs, progress=told)
+                scores[name][group] = _kept(group, summary(sums))
+                pop = [
+                    one for one, song in zip(sums, songs, strict=True) if song.is_pop
+                ]
+                # Files without other music need no second row.
+                if group == "forms" and 0 < len(pop) < len(songs):
+                    scores[name]["pop"] = _kept("pop", summary(pop))
+                    counts["pop"] = len(pop)
+    result = {
+        "model": str(model or "default"),
+        "split": split,
+        "songs": counts,
+    }
+    for name, tables in scores.items():
+        result[name] = {
+            group: {row: dataclasses.asdict(one) for row, one in table.items()}
+            for group, table in tables.items()
+        }
+    cli.answer(result, as_json=as_json, text=_table(counts, scores))
+
+
+def _kept(group: str, scores: dict[str, Score]) -> dict[str, Score]:
+    return {row: scores[row] for row in ROWS[group] if row in scores}
+
+
+def _songs(option: str, files: list[Path], split: str) -> list[AnnotatedSong]:
+    from structure.annotations import read_annotations
+
+    songs = read_annotations(files)
+    chosen = [song for song in songs if split in ("all", song.split)]
+    if not chosen:
+        counts = {
+            name: sum(song.split == name for song in songs)
+            for name in ("train", "valid", "test")
+        }
+        named = ", ".join(str(file) for file in files)
+        there = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise cli.RequestError(
+            f"{option} {named}: no song of the split {split}; there are {there}"
+        )
+    return chosen
+
+
+def _table(
+    songs: dict[str, int], scores: dict[str, dict[str, dict[str, Score]]]
+) -> str:
+    lines = []
+    wide = max(len(text) for rows in ROWS.values() for text in rows.values())
+    for group, rows in ROWS.items():
+        for row, text in rows.items():
+            cells = [
+                f"{one.bits:6.3f} [{one.low:.3f}, {one.high:.3f}]"
+                for tables in scores.values()
+                if (one := tables.get(group, {}).get(row)) is not None
+            ]
+            if cells:
+                lines.append(f"{text:{wide}}  {'  '.join(cells)}  {songs[group]} songs")
+    head = "  ".join(f"{name:22}" for name in scores)
+    return f"{'bits':{wide}}  {head}\n" + "\n".join(lines)
+
+
+main = cli.command(score_sequencer)

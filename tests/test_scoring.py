@@ -1,0 +1,193 @@
+"""How many bits a song costs, and the command that says so."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hierarchy.commands.score_sequencer import main
+from structure.annotations import read_annotations
+from structure.encoding import encode
+from structure.scoring import (
+    Costs,
+    measure,
+    ngram_bits,
+    score,
+    sequencer_bits,
+    summary,
+)
+from structure.sequencer import Sequencer, SequencerConfig
+from structure.vocabulary import KINDS, OUTCOMES, PARTS
+
+TINY = SequencerConfig(
+    width=16, layers=1, heads=2, hidden=16, hint_width=4, recall_width=4
+)
+VERSE = [["C"], ["F", "G"], ["A:min"], ["G"]]
+CHORUS = [["F"], ["G"], ["C"], ["C", "C", "F", "G"]]
+
+
+def written(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def harmony(path, songs=6):
+    form = [("verse", "A", VERSE), ("chorus", "B", CHORUS), ("verse", "A", VERSE)]
+    sections = [dict(zip(("label", "letter", "bars"), s, strict=True)) for s in form]
+    return written(
+        path,
+        [
+            {
+                "id": f"song {number}",
+                "source": "mcgill-billboard",
+                "split": ("train", "test")[number % 2],
+                "tonic": "C",
+                "mode": "maj",
+                "meter": "4/4",
+                "tempo_bpm": 90 + 10 * number,
+                "sections": sections[: 2 + number % 2],
+            }
+            for number in range(songs)
+        ],
+    )
+
+
+def evenly(song):
+    """What a die costs that has a side for each outcome of the kind."""
+    sides = OUTCOMES.sum(axis=1)[song.kinds]
+    return Costs(np.log2(sides), np.log2(sides))
+
+
+def test_a_die_costs_the_logarithm_of_its_sides(tmp_path):
+    songs = read_annotations([harmony(tmp_path / "h.jsonl")])
+    scores = score(evenly, songs)
+    for kind in ("label", "letter", "bars"):
+        sides = OUTCOMES[KINDS.index(kind)].sum()
+        assert scores[kind].bits == pytest.approx(np.log2(sides))
+        assert scores[kind].low == pytest.approx(scores[kind].high)
+    # A bar's division is paid for and is no chord.
+    chords = [token for token in encode(songs[0]).targets if token in PARTS]
+    assert len(chords) == 2
+    sides = OUTCOMES[KINDS.index("chord")].sum()
+    assert scores["chord"].bits == pytest.approx(np.log2(sides) * 14 / 12, rel=0.02)
+
+
+def test_a_section_that_returns_is_not_new(tmp_path):
+    songs = read_annotations([harmony(tmp_path / "h.jsonl")], split="test")
+    scores = score(evenly, songs)
+    new = len(VERSE) + 1 + len(CHORUS) + 3
+    assert scores["new_chord"].outcomes == new * len(songs)
+    assert scores["chord"].outcomes == (new + len(VERSE) + 1) * len(songs)
+
+
+def test_knowing_how_bars_are_divided_helps_and_divisions_are_free_then(tmp_path):
+    songs = read_annotations([harmony(tmp_path / "h.jsonl")])
+    sequencer = Sequencer.untrained(TINY, seed=1)
+    encoded = encode(songs[1])
+    for foresee in (sequencer_bits(sequencer), ngram_bits(songs, order=2)):
+        costs = foresee(encoded)
+        chords = encoded.kinds == KINDS.index("chord")
+        divides = np.isin(encoded.targets, list(PARTS))
+        assert (costs.timed[divides] == 0).all()
+        assert (costs.timed[chords & ~divides] <= costs.bits[chords & ~divides]).all()
+        # What is left of the odds of a first chord once no division can be.
+        assert costs.timed[encoded.first_chord] > 0
+
+
+def test_counting_foresees_songs_that_it_counted(tmp_path):
+    songs = read_annotations([harmony(tmp_path / "h.jsonl")])
+    known, even = score(ngram_bits(songs), songs), score(evenly, songs)
+    for kind in known:
+        assert known[kind].bits < even[kind].bits
+
+
+def test_the_interval_tells_how_much_songs_differ():
+    alike = summary([{**blank(), "label": (20.0, 10)}] * 9)["label"]
+    apart = summary(
+        [{**blank(), "label": (bits, 10)} for bits in np.linspace(0, 40, 9)]
+    )["label"]
+    assert alike.low == alike.bits == alike.high == 2.0
+    assert apart.low < apart.bits < apart.high
+
+
+def blank():
+    names = ("label", "letter", "bars", "chord", "new_chord", "timed", "new_timed")
+    return dict.fromkeys(names, (0.0, 0))
+
+
+def test_songs_are_measured_one_by_one(tmp_path):
+    songs = read_annotations([harmony(tmp_path / "h.jsonl")])
+    told = []
+    sums = measure(evenly, songs, progress=lambda *now: told.append(now))
+    assert told == [(number, len(songs)) for number in range(len(songs))]
+    assert len(sums) == len(songs)
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def model(tmp_path):
+    from safetensors.numpy import save_file
+
+    sequencer = Sequencer.untrained(TINY, seed=0)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = {"config": vars(TINY)}
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(sequencer.weights, folder / "weights.safetensors")
+    return folder
+
+
+def test_the_command_says_the_same_as_the_library(tmp_path, model):
+    file = harmony(tmp_path / "h.jsonl")
+    forms = written(tmp_path / "f.jsonl", [form(0), form(1, **{"class": "jazz"})])
+    result = run(
+        "--model", model, "--forms", forms, "--harmony", file, "--baseline", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["songs"] == {"forms": 2, "harmony": 3, "pop": 1}
+    songs = read_annotations([file], split="test")
+    expected = score(sequencer_bits(Sequencer.read(model)), songs)
+    assert set(said["sequencer"]["harmony"]) == {
+        "chord",
+        "new_chord",
+        "timed",
+        "new_timed",
+    }
+    found = said["sequencer"]["harmony"]["new_chord"]
+    assert found["bits"] == pytest.approx(expected["new_chord"].bits)
+    assert found["low"] <= found["bits"] <= found["high"]
+    assert set(said["ngrams"]["forms"]) == {"label", "bars"}
+
+
+def form(number, **changes):
+    labels = ("intro", "verse", "chorus", "verse", "chorus", "outro")
+    return {
+        "id": f"form {number}",
+        "source": "salami",
+        "class": "popular",
+        "split": "test",
+        "sections": [{"label": label, "bars": 8} for label in labels],
+    } | changes
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "give --forms, --harmony or both"),
+        (["--forms", "f.jsonl", "--split", "exam"], "train, valid, test and all"),
+        (["--forms", "f.jsonl", "--split", "valid"], "0 train, 0 valid, 1 test"),
+        (["--harmony", "f.jsonl"], "none of 1 songs has chords"),
+        (["--harmony", "none.jsonl"], "none.jsonl"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "f.jsonl", [form(0)])
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
