@@ -86,7 +86,7 @@ def _write_chords(
                 banned=old[0] if old and redraw >= _BANS_FROM else None,
             )
             merit = _merit(asked, bars, sections, key, edge=first or last)
-            if tuple(bars) == asked.unlike:
+            if asked.unlike and _alike(bars, asked.unlike):
                 merit -= 10.0
             if best is None or merit > best[0]:
                 best = (merit, bars, tokens)
@@ -109,6 +109,14 @@ def _write_chords(
             )
         )
     return tuple(sections)
+
+
+def _alike(bars: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> bool:
+    """Whether the chords are the same, however they are spelled: "Am" is "A:min"."""
+    first, second = (
+        [[Chord.parse(x) for x in bar] for bar in y] for y in (bars, others)
+    )
+    return first == second
 
 
 def _write_section(

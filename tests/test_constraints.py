@@ -8,6 +8,7 @@ import pytest
 from structure.composing import complete, compose, compose_anew
 from structure.errors import RequestError
 from structure.half_plans import HalfPlan
+from structure.harmony import Chord
 from structure.plan import Section, SongPlan
 from structure.requests import SongRequest
 from tests.asked_songs import check_one
@@ -106,6 +107,19 @@ def test_even_the_likeliest_bridge_is_another_when_it_shall_be_new():
     for seed in range(3):
         new = compose_anew(UNTRAINED, plan, ["bridge"], seed=seed, temperature=0.0)
         assert new.sections[1].chords != plan.sections[1].chords
+
+
+def test_a_section_is_new_however_its_chords_were_spelled():
+    plan = compose(
+        UNTRAINED, SongRequest(form="V4 C[F | G | Em | Am]", key="Am"), seed=2
+    )
+    for seed in range(3):
+        new = compose_anew(UNTRAINED, plan, ["chorus"], seed=seed, temperature=0.0)
+        old, other = (
+            [Chord.parse(bar[0]) for bar in one.sections[1].chords]
+            for one in (plan, new)
+        )
+        assert old != other
 
 
 def test_the_form_language_says_chords():
