@@ -218,7 +218,8 @@ def write_form(
 ) -> list[SectionRequest]:
     """Write the form; the result has label, letter, bars and energy everywhere."""
     labels = [section.label for section in form]
-    loudness = energies(labels, seed=seed)
+    ideas = [section.letter.rstrip("'") for section in form]
+    loudness = energies(labels, ideas, seed=seed)
     letters: dict[str, int] = {}
     chosen: dict[tuple, int] = {}
     filled = given_bars(form)

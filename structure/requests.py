@@ -172,6 +172,7 @@ class SongRequest:
                 brightness=section.brightness,
                 chords=None if place in new else section.chords,
                 gestures=None if place in new else section.gestures,
+                melody=None if place in new else section.melody,
                 unlike=section.chords if place in new else None,
             )
             for place, section in enumerate(plan.sections)
@@ -182,6 +183,7 @@ class SongRequest:
             "meter": plan.meter,
             "style": plan.style,
             "title": plan.title,
+            "melody": any(section.melody for section in plan.sections),
         }
         return cls(sections=sections, **(kept | changes))
 
