@@ -128,12 +128,24 @@ def renders_at_once(small_song, monkeypatch):
     """render-song with a model that needs no sampling: the small song itself."""
     from types import SimpleNamespace
 
+    from hierarchy.material.audio import write_waveform
     from hierarchy.micro.grains import GrainModel
 
     def render(plan, model, *, progress, **dials):
         progress(1, 1)
+        waveform, rate = small_song.waveform, small_song.sample_rate
+
+        def write(path, *, bits, tags, progress):
+            tags = {"title": plan.title} | tags
+            write_waveform(path, waveform, rate, subtype=f"PCM_{bits}", tags=tags)
+
         return SimpleNamespace(
-            waveform=small_song.waveform, sample_rate=small_song.sample_rate, plan=plan
+            waveform=waveform,
+            sample_rate=rate,
+            seconds=waveform.shape[1] / rate,
+            plan=plan,
+            master=SimpleNamespace(loudness=-14.0),
+            write=write,
         )
 
     monkeypatch.setattr("hierarchy.macro.rendering.render_song", render)
@@ -147,11 +159,12 @@ def test_a_song_comes_with_its_plan_and_picture(renders_at_once, plan_file, tmp_
     out, picture = tmp_path / "songs" / "rain.flac", tmp_path / "rain.svg"
     result = run(
         *("render-song", "--plan", plan_file, "--out", out, "--picture", picture),
-        *("--title", "Rain", "--seed", 9, "--json"),
+        *("--title", "Rain", "--seed", 9, "--artist", "Me", "--track", 3, "--json"),
     )
     assert result.exit_code == cli.DONE, result.stderr
     assert inspect_audio(out).seconds == pytest.approx(32)
-    assert read_tags(out)["title"] == "Rain"
+    tags = read_tags(out)
+    assert (tags["title"], tags["artist"], tags["tracknumber"]) == ("Rain", "Me", "3")
     plan = SongPlan.read(out.with_name("rain.plan.json"))
     assert (plan.title, plan.seed) == ("Rain", 9)
     assert picture.read_text().startswith("<?xml")

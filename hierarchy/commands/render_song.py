@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from structure.plan import SongPlan
 
 SOUND = (".wav", ".flac", ".ogg")
+EXPORTS = ("stems", "session", "markers", "midi", "grains", "jams")
 
 
 def render_song(
@@ -34,6 +37,14 @@ def render_song(
     meter: asking.Meter = None,
     title: asking.Title = None,
     seed: asking.Seed = None,
+    grain_seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Other samples of the same plan: chords and gestures stay.  \n"
+            "*Default: the seed.*",
+        ),
+    ] = None,
     model: asking.Model = None,
     sequencer: asking.SequencerFolder = None,
     picture: asking.Picture = None,
@@ -87,16 +98,44 @@ def render_song(
         Path | None,
         typer.Option(
             help="A folder that keeps the sampled grains: what is in it is not sampled "
-            "again, so that a redo takes seconds."
+            "again, so that a redo takes seconds. Songs may share it."
         ),
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KINDS",
+            help="Write the song as material too, into the folder `OUT.session`: any of "
+            "stems (by layer and by section, they add up to the mix), session (for "
+            "Reaper: grains as items, sections as regions), markers (in the .wav and as "
+            "a .cue sheet), midi (chords, bass, melody, sections, tempo), grains (a "
+            "sample library with an SFZ instrument), jams (the structure); separated by "
+            "commas, or `all`.",
+        ),
+    ] = None,
+    bits: Annotated[
+        int, typer.Option(help="16 or 24, with dither; an .ogg file has none.")
+    ] = 24,
+    artist: Annotated[str | None, typer.Option(help="Written into the file.")] = None,
+    album: Annotated[str | None, typer.Option(help="Written into the file.")] = None,
+    track: Annotated[
+        int | None, typer.Option(min=1, help="Its number on the album.")
+    ] = None,
+    date: Annotated[str | None, typer.Option(help='Such as "2026-11-21".')] = None,
+    genre: Annotated[str | None, typer.Option(help="Written into the file.")] = None,
+    comment: Annotated[str | None, typer.Option(help="Written into the file.")] = None,
     as_json: asking.Json = False,
 ) -> None:
     """Make a whole song and write it as a sound file.
 
     The plan of the song is written beside it: `song.wav` comes with
     `song.plan.json`, which can be edited and rendered again with `--plan`. The
-    same plan, model and seed give the same file.
+    same plan, model and seed give the same file, to the last bit.
+
+    With `--redo` one section is played again. Before mastering all other samples
+    stay the same bits, but for some hundredths of a second at its two borders, where
+    neighbours are faded into one another; the gain of the mastering stays too. Give
+    the same `--grains` folder to both renderings, and only what is new is sampled.
 
     Examples:
 
@@ -109,6 +148,8 @@ def render_song(
         render-song --plan song.plan.json --chorus-variation 0.3 --out again.wav
 
         render-song --plan song.plan.json --redo "chorus 2" --seed 4 --out better.wav
+
+        render-song --form aaba --export stems,session,midi --artist Me -o song.wav
     """
     cli.check_file("--out", out, SOUND)
     if picture:
@@ -123,14 +164,35 @@ def render_song(
         raise cli.RequestError("--redo needs --plan: the plan of the song to change")
     if grains:
         cli.check_folder("--grains", grains)
+    if bits not in (16, 24):
+        raise cli.RequestError(f"--bits {bits}; songs are written with 16 or 24")
+    kinds = _kinds(export, out)
+    session = out.with_name(f"{out.stem}.session")
+    if kinds:
+        cli.check_folder("--export", session)
     plan_out = out.with_name(f"{out.stem}.plan.json")
+    tags = {
+        "artist": artist,
+        "album": album,
+        "tracknumber": track,
+        "date": date,
+        "genre": genre,
+        "comment": comment,
+    }
+    tags = {name: str(text) for name, text in tags.items() if text is not None}
 
     with cli.stages("Starting") as stage:
         # What can be refused is refused before anything heavy is imported.
         if plan:
             song_plan = _changed(
-                plan, title=title, style=style, seed=None if redo_sections else seed
+                plan,
+                title=title,
+                style=style,
+                seed=None if redo_sections else seed,
+                grain_seed=grain_seed,
             )
+            for name in redo_sections or ():
+                song_plan.find(name)
         else:
             # Whether a return may have other chords is for the sequencer to say, unless
             # it is said here how like the first time it shall be.
@@ -142,7 +204,6 @@ def render_song(
         from hierarchy.macro.grain_store import GrainStore
         from hierarchy.macro.rendering import redo
         from hierarchy.macro.rendering import render_song as render
-        from hierarchy.material.audio import write_waveform
         from hierarchy.micro.grains import GrainModel
         from structure.files import whole_file
 
@@ -157,53 +218,109 @@ def render_song(
                 tempo = natural_tempo(book, seed)
             request = dataclasses.replace(request, style=style, tempo=tempo)
             song_plan = asking.compose(request, sequencer, seed=seed)
-        song = render(
-            song_plan,
-            grain_model,
-            freedom=freedom,
-            chorus_variation=chorus_variation,
-            max_similarity=max_similarity,
-            loudness=loudness,
-            known=GrainStore(grains) if grains else None,
-            progress=stage("Making grains"),
-        )
-
-        stage("Writing")
-        # All or nothing: each file takes its name when every one is complete.
-        with contextlib.ExitStack() as files:
-            sound = files.enter_context(whole_file(out))
-            beside = files.enter_context(whole_file(plan_out))
-            write_waveform(
-                sound,
-                song.waveform,
-                song.sample_rate,
-                tags={"title": song.plan.title, "software": "macrotime"},
+            song_plan = song_plan.model_copy(update={"grain_seed": grain_seed})
+        with contextlib.ExitStack() as kept:
+            if grains is None:
+                # Beside the song: a long one is not held in memory.
+                out.parent.mkdir(parents=True, exist_ok=True)
+                prefix = f".{out.stem}-"
+                folder = tempfile.TemporaryDirectory(prefix=prefix, dir=out.parent)
+                grains = Path(kept.enter_context(folder))
+            song = render(
+                song_plan,
+                grain_model,
+                freedom=freedom,
+                chorus_variation=chorus_variation,
+                max_similarity=max_similarity,
+                loudness=loudness,
+                known=GrainStore(grains),
+                folder=out.parent,
+                progress=stage("Making grains"),
             )
-            song.plan.write(beside)
-            if picture:
-                from hierarchy.export.pictures import draw_song
 
-                drawn = files.enter_context(whole_file(picture))
-                draw_song(drawn, song.waveform, song.sample_rate, song.plan)
+            writing = stage("Writing")
+            # All or nothing: each file takes its name when every one is complete.
+            with contextlib.ExitStack() as files:
+                sound = files.enter_context(whole_file(out))
+                beside = files.enter_context(whole_file(plan_out))
+                song.write(sound, bits=bits, tags=tags, progress=writing)
+                if "markers" in kinds and out.suffix.lower() == ".wav":
+                    from hierarchy.export.markers import mark_sections
 
-    seconds = song.waveform.shape[1] / song.sample_rate
+                    mark_sections(sound, song.plan, song.sample_rate)
+                song.plan.write(beside)
+                if picture:
+                    from hierarchy.export.pictures import draw_song
+
+                    drawn = files.enter_context(whole_file(picture))
+                    draw_song(drawn, song.waveform, song.sample_rate, song.plan)
+            exported = []
+            if kinds:
+                from hierarchy.export import export_song
+
+                exported = export_song(
+                    song,
+                    session,
+                    kinds=kinds,
+                    master=out,
+                    tags=tags | {"title": song.plan.title},
+                    progress=stage("Exporting"),
+                )
+
     cli.answer(
         {
             "song": str(out),
             "plan": str(plan_out),
             "picture": str(picture) if picture else None,
-            "seconds": round(seconds, 3),
+            "exported": [str(file) for file in exported],
+            "seconds": round(song.seconds, 3),
             "seed": song.plan.seed,
+            "loudness": round(song.master.loudness, 2),
             "sections": [
-                {"start": round(start, 3), "label": s.label, "letter": s.letter}
-                for start, s in zip(
-                    song.plan.starts(), song.plan.sections, strict=False
+                {
+                    "name": name,
+                    "start": round(start, 3),
+                    "label": section.label,
+                    "letter": section.letter,
+                    "take": section.take,
+                }
+                for name, start, section in zip(
+                    song.plan.names(),
+                    song.plan.starts(),
+                    song.plan.sections,
+                    strict=False,
                 )
             ],
         },
         as_json=as_json,
-        text=f"{out}: {asking.described(song.plan)}\n{plan_out}: its plan",
+        text=f"{out}: {asking.described(song.plan)}\n{plan_out}: its plan"
+        + (f"\n{session}: {', '.join(kinds)}" if kinds else ""),
     )
+
+
+def _kinds(export: str | None, out: Path) -> list[str]:
+    """The kinds of export that are asked for.
+
+    Raises:
+        RequestError: for one that there is not, or that needs what is not there.
+    """
+    asked = [kind.strip() for kind in (export or "").split(",") if kind.strip()]
+    everything = "all" in asked
+    if unknown := [kind for kind in asked if kind not in (*EXPORTS, "all")]:
+        raise cli.RequestError(
+            f"--export {', '.join(unknown)}; there are {', '.join(EXPORTS)}, and all"
+        )
+    kinds = list(EXPORTS) if everything else list(dict.fromkeys(asked))
+    if "midi" in kinds and importlib.util.find_spec("mido") is None:
+        if not everything:
+            raise cli.RequestError(
+                "--export midi needs the package mido: pip install 'macrotime[midi]'"
+            )
+        kinds.remove("midi")
+        cli.say("without MIDI, which needs mido: pip install 'macrotime[midi]'")
+    if "markers" in kinds and out.suffix.lower() != ".wav":
+        cli.say(f"{out.suffix} files hold no markers; they are in the .cue sheet alone")
+    return kinds
 
 
 def _changed(plan: Path, **changes: Any) -> SongPlan:
