@@ -13,6 +13,13 @@ CACHE_VARIABLE = "MACROTIME_CACHE"
 """Environment variable: folder for compiled programs; empty for no cache."""
 
 
+def cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def use_all_cores(*, most: int = 8) -> int:
     """Make each core a JAX device, so that batches can be shared between them.
 
@@ -27,7 +34,7 @@ def use_all_cores(*, most: int = 8) -> int:
     Returns:
         How many devices a program will find.
     """
-    available = min(_cores(), most)
+    available = min(cores(), most)
     try:
         jax.config.update("jax_num_cpu_devices", 1 << (available.bit_length() - 1))
     except RuntimeError:
@@ -60,14 +67,9 @@ def keep_compiled_programs() -> Path | None:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    # Read when Numba is first imported, which is later.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "numba"))
     return folder
-
-
-def _cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _user_cache() -> Path:

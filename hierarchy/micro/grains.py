@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hierarchy.material import bands as filterbank
 from hierarchy.material.companding import from_shape
@@ -23,6 +21,7 @@ from hierarchy.material.gestures import Book
 from hierarchy.material.moments import Moments
 from hierarchy.material.sketch import ranks
 from hierarchy.micro import conditions, sampling
+from hierarchy.micro.conditions import FLAGS
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.checkpoint import (
     load_weights,
@@ -224,17 +223,20 @@ def make_grains(
     requests: Sequence[GrainRequest],
     *,
     temperature: float = 0.8,
+    engine: str | None = None,
+    precision: str = "float32",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Grain]:
     """Sample all requests side by side.
 
-    A grain depends on its request and seed alone, not on the others.
+    A grain depends on its request and seed alone, to the bit: not on the others, nor
+    on how many there are. On CPUs, GPUs and TPUs alike; from one kind to another, and
+    from one engine to another, it is the same to float rounding.
 
     Args:
         model: whose sound.
-        requests: of any lengths; together they cost about what the longest costs,
-            until the machine is full.
-        temperature: see `hierarchy.micro.sampling.sample`.
+        requests: of any lengths.
+        temperature, engine, precision: see `hierarchy.micro.sampling.sample`.
         progress: called with (frames done, frames of all streams).
 
     Returns:
@@ -259,11 +261,15 @@ def make_grains(
             if progress:
                 progress(done + share * frames // of, total)
 
-        for stream, sound in zip(
-            batch,
-            _sample_batch(model, requests, batch, temperature, report),
-            strict=True,
-        ):
+        sample = functools.partial(
+            sampling.sample,
+            temperature=temperature,
+            engine=engine,
+            precision=precision,
+            progress=report,
+        )
+        sampled = _sample_batch(model, requests, batch, sample)
+        for stream, sound in zip(batch, sampled, strict=True):
             sounds[stream] = sound
         done += share
     return [
@@ -272,7 +278,7 @@ def make_grains(
     ]
 
 
-WIDEST = 128  # streams sampled at once; more would only cost memory
+WIDEST = 256  # streams sampled at once; more would only cost memory
 
 
 def _length(request: GrainRequest) -> int:
@@ -288,42 +294,51 @@ def _to_stereo(middle, side, request: GrainRequest) -> np.ndarray:
     return np.stack([middle + side, middle - side])
 
 
-def _sample_batch(model, requests, batch, temperature, report) -> list[np.ndarray]:
+def _sample_batch(model, requests, batch, sample) -> list[np.ndarray]:
     """Waveforms [samples] of one batch of (request, channel)."""
     config = model.config
-    # Few different shapes, so that few programs are compiled; and whole shares for
-    # all devices. One frame more at least, which the filter bank's last samples hear:
-    # otherwise a grain's end would depend on how long the others are.
-    length = -(-(1 + max(_length(requests[i]) for i, _ in batch)) // 16) * 16
-    width = max(16, 1 << (len(batch) - 1).bit_length())
-    if width > 32:
-        width = -(-len(batch) // 32) * 32
-    rows = [_row(requests[i], channel, length, config.peaks) for i, channel in batch]
-    rows += [rows[0]] * (width - len(rows))
-    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    keys = jax.vmap(jax.random.key)(stacked.pop("seed"))
-    stacked, keys = _spread((stacked, keys))
-    frames, sketch = _prepare(stacked, config.sample_rate)
-    shape = sampling.sample(
+    own = [_length(requests[index]) for index, _ in batch]
+    # One frame more at least: the filter bank's last samples hear it.
+    pieces = [-(-(length + 1) // PIECE) for length in own]
+    rows = [
+        _row(requests[index], channel, count * PIECE, config.peaks)
+        for (index, channel), count in zip(batch, pieces, strict=True)
+    ]
+    frames = _together([row["frames"] for row in rows])
+    sketch = _together(_draw(rows, config.sample_rate))
+    shape = sample(
         model.net,
         sketch,
         frames,
-        stacked["style"],
-        keys,
-        temperature=temperature,
-        progress=report,
+        np.array([row["style"] for row in rows]),
+        jax.vmap(jax.random.key)(np.array([row["seed"] for row in rows])),
+        lengths=[length + 1 for length in own],
     )
-    waveforms = np.asarray(_finish(shape, stacked["levels"], stacked["asked"]))
-    start = WARM_UP * FRAME
-    return [
-        waveforms[row, start : start + requests[index].frames * FRAME]
-        for row, (index, _) in enumerate(batch)
+    shapes = [
+        to_unit_level(one[: count * PIECE * config.steps_per_frame], length)
+        for one, count, length in zip(shape, pieces, own, strict=True)
     ]
+    waveforms = _sound(shapes, [row["levels"] for row in rows])
+    return [
+        waveform[WARM_UP * FRAME : length * FRAME]
+        for waveform, length in zip(waveforms, own, strict=True)
+    ]
+
+
+def _together(arrays: list[np.ndarray]) -> np.ndarray:
+    """Arrays [length, ...] as one [batch, longest, ...], their ends repeated."""
+    longest = max(map(len, arrays))
+    return np.stack(
+        [
+            np.pad(x, [(0, longest - len(x))] + [(0, 0)] * (x.ndim - 1), mode="edge")
+            for x in arrays
+        ]
+    )
 
 
 def _row(request: GrainRequest, channel: int, length: int, peaks: int) -> dict:
     """One stream as arrays, its end repeated up to `length` frames."""
-    lacking = length - _length(request)
+    given = min(request.peaks, peaks)
     described = conditions.describe(
         chroma=request.chroma,
         levels=request.levels[channel],
@@ -333,58 +348,109 @@ def _row(request: GrainRequest, channel: int, length: int, peaks: int) -> dict:
         beat=request.beat,
         is_side=channel == 1,
     )[CONTEXT:-CONTEXT]
-    amplitude = request.amplitude[channel]
+    # As `conditions.withhold` does in training.
+    described[:, :-FLAGS] *= request.coarse
+    described[:, 1 - FLAGS :] = request.coarse, given / peaks
     rank = ranks(request.frequency, request.amplitude)
-    given = min(request.peaks, peaks)
 
-    def longer(array: np.ndarray, by: int) -> np.ndarray:
-        return np.pad(array, [(0, by)] + [(0, 0)] * (array.ndim - 1), mode="edge")
+    def longer(array: np.ndarray, to: int) -> np.ndarray:
+        lacking = [(0, to - len(array))] + [(0, 0)] * (array.ndim - 1)
+        return np.pad(array, lacking, mode="edge")
 
+    drawn = length // 2 + 3
     return {
-        "frames": longer(described, lacking),
-        "levels": longer(np.maximum(request.levels[channel], FLOOR), lacking),
-        "frequency": longer(request.frequency, lacking // 2),
-        "amplitude": longer(np.where(rank < given, amplitude, 0), lacking // 2),
-        "phase": longer(request.phase[channel], lacking // 2),
-        "asked": np.float32(np.arange(length) < _length(request)),
+        "frames": longer(described, length),
+        "levels": longer(
+            np.maximum(request.levels[channel], FLOOR), length + 2 * CONTEXT
+        ),
+        "frequency": longer(request.frequency, drawn),
+        "amplitude": longer(
+            np.where(rank < given, request.amplitude[channel], 0), drawn
+        ),
+        "phase": longer(request.phase[channel], drawn),
         "style": np.int32(request.style),
-        "coarse": np.float32(request.coarse),
-        "share": np.float32(given / peaks),
         "seed": np.uint32(seed_from(request.seed, channel)),
-        "length": np.int32(_length(request)),
     }
 
 
-def _spread(tree):
-    """Share the batch axis among all local devices."""
-    devices = jax.local_devices()
-    mesh = Mesh(np.array(devices), ("grains",))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("grains")))
+PIECE = 16  # frames that are drawn, and turned into sound, at a time
+TOGETHER = 32  # pieces of one program, on each device
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _prepare(stacked, sample_rate):
-    frames = conditions.withhold(
-        stacked["frames"], coarse=stacked["coarse"], sketch_share=stacked["share"]
+def _by_pieces(program, streams: list[tuple], cuts: list[tuple[int, int]]):
+    """Apply a program to streams, a few frames of several streams at a time.
+
+    It always sees arrays of the same shape: another shape would be another program,
+    which may add up in another order, and a grain would change with its company.
+
+    Args:
+        program: arrays [TOGETHER, ...] to one [TOGETHER, time, ...].
+        streams: arrays [time, ...] of each stream.
+        cuts: for each of these arrays, how far pieces lie apart, and how long they are.
+
+    Returns:
+        One array [time, ...] a stream.
+    """
+    counts = [1 + (len(one[0]) - cuts[0][1]) // cuts[0][0] for one in streams]
+    pieces = [
+        [
+            array[number * apart : number * apart + long]
+            for array, (apart, long) in zip(one, cuts, strict=True)
+        ]
+        for one, count in zip(streams, counts, strict=True)
+        for number in range(count)
+    ]
+    width, out = TOGETHER * jax.local_device_count(), []
+    for first in range(0, len(pieces), width):
+        some = pieces[first : first + width]
+        some += [some[0]] * (width - len(some))
+        stacked = [np.stack(parts) for parts in zip(*some, strict=True)]
+        out.append(np.asarray(program(*sampling.spread(stacked))))
+    every = np.concatenate(out)
+    ends = np.cumsum(counts)
+    return [
+        np.concatenate(every[end - count : end])
+        for end, count in zip(ends, counts, strict=True)
+    ]
+
+
+def _draw(rows: list[dict], sample_rate: int) -> list[np.ndarray]:
+    """The sketch of each stream as shape [steps, bands]."""
+    names = ("frequency", "amplitude", "phase", "levels")
+    drawn = (PIECE // 2, PIECE // 2 + 3)
+    return _by_pieces(
+        functools.partial(_draw_pieces, sample_rate),
+        [tuple(np.float32(row[name]) for name in names) for row in rows],
+        [drawn, drawn, drawn, (PIECE, PIECE + 2 * CONTEXT)],
     )
-    sketch = conditions.draw(
-        stacked["frequency"],
-        stacked["amplitude"],
-        stacked["phase"],
-        stacked["levels"],
-        sample_rate=sample_rate,
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw_pieces(sample_rate, *arrays):
+    return conditions.draw(*arrays, sample_rate=sample_rate)
+
+
+def _sound(shapes: list[np.ndarray], levels: list[np.ndarray]) -> list[np.ndarray]:
+    """Shape [steps, bands] and levels with context to waveforms [samples]."""
+    bands = shapes[0].shape[-1]
+    steps = FRAME // bands
+    context = [(CONTEXT * steps, CONTEXT * steps), (0, 0)]
+    return _by_pieces(
+        _sound_pieces,
+        [
+            (np.pad(shape, context), np.float32(level))
+            for shape, level in zip(shapes, levels, strict=True)
+        ],
+        [
+            (PIECE * steps, (PIECE + 2 * CONTEXT) * steps),
+            (PIECE, PIECE + 2 * CONTEXT),
+        ],
     )
-    return frames, sketch * (stacked["share"] > 0)[:, None, None]
 
 
 @jax.jit
-def _finish(shape, levels, asked):
-    shape = _to_unit_level(shape, asked)
-    context = jnp.zeros(
-        [*shape.shape[:-2], CONTEXT * FRAME // shape.shape[-1], shape.shape[-1]]
-    )
-    padded = jnp.concatenate([context, shape, context], axis=-2)
-    waveform = filterbank.join(from_shape(padded, levels))
+def _sound_pieces(shape, levels):
+    waveform = filterbank.join(from_shape(shape, levels))
     return waveform[..., CONTEXT * FRAME : -CONTEXT * FRAME]
 
 
@@ -392,23 +458,27 @@ EVENING = 12  # frames on either side over which a grain's level is evened out
 MOST_GAIN = 30.0  # where little is asked, what comes first is little too
 
 
-def _to_unit_level(shape, asked):
+def to_unit_level(shape: np.ndarray, frames: int) -> np.ndarray:
     """Shape whose level, over a quarter of a second, is what shape's level is: 1.
 
     What the model draws with little to go by is quieter than what it learned from,
-    since a mean is quieter than what it is the mean of. Only frames that were asked
-    for count (`asked` [..., frames] is 1 there): what follows a grain's end differs
-    with the company it is sampled in.
+    since a mean is quieter than what it is the mean of.
+
+    Args:
+        shape: float32 [steps, bands].
+        frames: that were asked for; those after them do not count.
+
+    Returns:
+        float32 [steps, bands].
     """
-    frames = asked.shape[-1]
-    cut = shape.reshape(*shape.shape[:-2], frames, -1, shape.shape[-1])
-    heard = asked[..., None] * jnp.ones_like(cut[..., 0, :])
-    power = heard * jnp.square(cut).mean(axis=-2)
-    edges = [(0, 0)] * (power.ndim - 2) + [(EVENING + 1, EVENING), (0, 0)]
-    running = jnp.cumsum(jnp.pad(power, edges), axis=-2)
-    width = 2 * EVENING + 1
-    inside = jnp.cumsum(jnp.pad(heard, edges), axis=-2)
-    mean, count = (x[..., width:, :] - x[..., :-width, :] for x in (running, inside))
-    gain = jax.lax.rsqrt(mean / jnp.maximum(count, 1) + 1e-6)
-    gain = jnp.clip(gain, 1 / MOST_GAIN, MOST_GAIN)
-    return (cut * gain[..., None, :]).reshape(shape.shape)
+    steps = FRAME // shape.shape[-1]
+    cut = shape.reshape(-1, steps, shape.shape[-1])
+    power = np.square(cut[:frames]).mean(axis=1, dtype=np.float64)
+    upto = np.concatenate([np.zeros_like(power[:1]), power.cumsum(axis=0)])
+    at = np.arange(len(cut))
+    first = np.clip(at - EVENING, 0, frames)
+    last = np.clip(at + EVENING + 1, 0, frames)
+    count = np.maximum(last - first, 1)[:, None]
+    gain = 1 / np.sqrt((upto[last] - upto[first]) / count + 1e-6)
+    gain = np.clip(gain, 1 / MOST_GAIN, MOST_GAIN).astype(np.float32)
+    return (cut * gain[:, None]).reshape(shape.shape)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hierarchy.micro import conditions, mixture
+from hierarchy.micro import conditions
 from hierarchy.micro.lessons import Window, audible
 from hierarchy.micro.wavenet import WaveNet
 
@@ -41,7 +41,8 @@ def _bits(
     )
     parameters = model(past, sketch, frames, window.style)
     start = UNHEARD * config.steps_per_frame
-    bits = -mixture.log_likelihood(parameters, window.shape)[:, start:] / jnp.log(2.0)
+    log = config.likelihood.log_likelihood(parameters, window.shape)
+    bits = -log[:, start:] / jnp.log(2.0)
     heard = audible(window.levels[:, 2 + UNHEARD : -2])
     return bits, jnp.repeat(heard, config.steps_per_frame, axis=1)
 

@@ -1,5 +1,8 @@
 """The cached sampler: many grains side by side, block by block, state in, state out.
 
+This is the one in plain JAX, which runs on every device and says what is right. On a
+CPU a compiled kernel draws the same samples many times faster, see `compiled`.
+
 A ring buffer that a loop both reads and writes is copied whole at every step by XLA.
 So time is cut into short blocks whose steps are unrolled. A layer whose dilation is at
 least a block long finds all of its past in what came before the block, and takes it
@@ -15,18 +18,23 @@ Source: Le Paine et al., "Fast WaveNet generation algorithm", arXiv:1611.09482.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hierarchy.micro import mixture
 from hierarchy.micro.wavenet import WaveNet, gated, neighbours
 
+ENGINES = ("compiled", "jax")
 BLOCK = 4
-CHUNK = 16  # frames sampled between two reports of progress
+WIDTHS = {"cpu": 16}  # streams that a device samples at once
+WIDEST = 256  # the same of a GPU or TPU, which idles with fewer
+LOWEST, HIGHEST = 1e-6, 1 - 1e-6  # of the uniform numbers that decide a draw
+CHUNK = 16  # frames of one program, and between two reports of progress
 
 
 class SamplerState(NamedTuple):
@@ -49,16 +57,23 @@ class SamplerState(NamedTuple):
 
 def sample(
     model: WaveNet,
-    sketch: jax.Array,
-    frames: jax.Array,
-    style: jax.Array,
+    sketch: np.ndarray,
+    frames: np.ndarray,
+    style: np.ndarray,
     keys: jax.Array,
     *,
     temperature: float = 1.0,
+    lengths: Sequence[int] | None = None,
+    engine: str | None = None,
+    precision: str = "float32",
+    threads: int | None = None,
     block: int = BLOCK,
     progress: Callable[[int, int], None] | None = None,
-) -> jax.Array:
+) -> np.ndarray:
     """Draw the shape of a batch of grains from silence on.
+
+    The samples of a grain do not depend on the others, nor on how many there are, to
+    the bit. Both engines draw the same samples, to float rounding.
 
     Args:
         model: the trained network.
@@ -67,51 +82,116 @@ def sample(
         style: int32 [batch], -1 for none.
         keys: jax.random keys [batch], one a grain.
         temperature: spread of the noise; 1 is what was learnt, less is cleaner.
-        block: steps unrolled; a divisor of steps_per_frame. Changes speed alone.
+        lengths: frames of each grain, those of `frames` if None. What a grain is asked
+            after its end is heard, by its last frame, but not sampled.
+        engine: "compiled", a kernel for CPUs, or "jax", which runs on all devices;
+            by the device if None.
+        precision: "float32", or how the compiled engine holds weights instead:
+            "float16" or "int8", faster for one stream and a little less exact.
+        threads: of the compiled engine; as many as there are cores if None.
+        block: steps that the JAX engine unrolls; a divisor of steps_per_frame.
+            Changes speed alone.
         progress: called with (frames done, frames in all).
 
     Returns:
-        float32 [batch, steps, bands].
+        float32 [batch, steps, bands], zero where a grain has ended.
     """
-    if model.config.steps_per_frame % block:
-        raise ValueError(
-            f"blocks of {block} do not divide a frame of {model.config.steps_per_frame}"
+    engine = default_engine() if engine is None else engine
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r}; there are {', '.join(ENGINES)}")
+    if engine == "compiled":
+        # Numba takes its time to import, and GPUs have no need of it.
+        from hierarchy.micro import compiled
+
+        return compiled.sample(
+            model,
+            sketch,
+            frames,
+            style,
+            keys,
+            temperature=temperature,
+            lengths=lengths,
+            precision=precision,
+            threads=threads,
+            progress=progress,
         )
+    if precision != "float32":
+        raise ValueError(f"the JAX engine has float32 weights, not {precision}")
+    per_frame = model.config.steps_per_frame
+    if per_frame % block:
+        raise ValueError(f"blocks of {block} do not divide a frame of {per_frame}")
     graph, weights = nnx.split(model)
-    drawn, seen = _enter(graph, weights, sketch, frames, style)
-    state = SamplerState.silence(model, len(style))
-    parts, count = [], frames.shape[1]
-    for first in range(0, count, CHUNK):
-        here = slice(first, first + CHUNK)
-        part, state = step(
-            graph, block, weights, state, drawn[here], seen[here], keys, temperature
-        )
-        parts.append(part)
-        if progress:
-            part.block_until_ready()
-            progress(min(first + CHUNK, count), count)
-    return jnp.concatenate(parts, axis=1)
+    frames = np.asarray(frames, np.float32)
+    batch, count, _ = frames.shape
+    lengths = np.full(batch, count) if lengths is None else np.asarray(lengths)
+    out = np.zeros(np.shape(sketch), np.float32)
+    # The longest first, so that a batch has little to wait for.
+    order = np.argsort(-lengths, kind="stable")
+    width = WIDTHS.get(jax.default_backend(), WIDEST) * jax.local_device_count()
+    done, total = 0, int(lengths.sum())
+    for first in range(0, batch, width):
+        group = order[first : first + width]
+        # Always as many streams and as many frames: another shape is another program,
+        # which may add up in another order. Copies that nobody hears fill it up.
+        tile = np.concatenate([group, np.repeat(group[:1], width - len(group))])
+        longest = -(-int(lengths[group].max()) // CHUNK) * CHUNK
+        beyond = [(0, 0), (1, 1 + max(0, longest - count)), (0, 0)]
+        asked = np.pad(frames[tile], beyond, mode="edge")
+        beyond[1] = (1, 1 + max(0, longest - count) * per_frame)
+        drawn = np.pad(np.asarray(sketch, np.float32)[tile], beyond)
+        whose, seeds = spread((np.asarray(style, np.int32)[tile], keys[tile]))
+        state = spread(SamplerState.silence(model, width), axis=1)
+        for start in range(0, longest, CHUNK):
+            steps = start * per_frame, (start + CHUNK) * per_frame
+            part, state = step(
+                graph,
+                block,
+                weights,
+                state,
+                spread(drawn[:, steps[0] : steps[1] + 2]),
+                spread(asked[:, start : start + CHUNK + 2]),
+                whose,
+                seeds,
+                temperature,
+            )
+            part = np.asarray(part)
+            for row, stream in enumerate(group):
+                end = min(steps[1], int(lengths[stream]) * per_frame)
+                if end > steps[0]:
+                    out[stream, steps[0] : end] = part[row, : end - steps[0]]
+            done += int(np.clip(lengths[group] - start, 0, CHUNK).sum())
+            if progress and total:
+                progress(done * count // total, count)
+    return out
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _enter(graph, weights, sketch, frames, style):
-    """Request to sketch [frames, steps, batch, ...] and context [frames, batch, ...]."""
-    model = nnx.merge(graph, weights)
-    drawn = _by_time(neighbours(sketch))
-    drawn = drawn.reshape(frames.shape[1], -1, *drawn.shape[1:])
-    return drawn, _by_time(model.look(frames, style))
+def default_engine() -> str:
+    """What samples fastest on this device."""
+    return "compiled" if jax.default_backend() == "cpu" else "jax"
+
+
+def spread(tree, *, axis: int = 0):
+    """Share an axis of every array among all local devices; scalars go to each."""
+    mesh = Mesh(np.array(jax.local_devices()), ("grains",))
+
+    def place(x):
+        parts = [None] * axis + ["grains"] if np.ndim(x) else []
+        return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*parts)))
+
+    return jax.tree.map(place, tree)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def step(graph, block, weights, state, drawn, seen, keys, temperature):
+def step(graph, block, weights, state, sketch, frames, style, keys, temperature):
     """Some frames more: state in, state out.
 
     Args:
         graph, weights: of the model, as nnx.split gives them.
         block: steps unrolled.
         state: after the frames before.
-        drawn: float [frames, steps_per_frame, batch, 3 * bands], sketch and neighbours.
-        seen: float [frames, batch, context], what `WaveNet.look` gave.
+        sketch: float [batch, 1 + steps + 1, bands], with a step on either side.
+        frames: float [batch, 1 + frames + 1, features], with a frame on either side.
+        style: int32 [batch].
         keys: [batch].
         temperature: see `sample`.
 
@@ -120,16 +200,19 @@ def step(graph, block, weights, state, drawn, seen, keys, temperature):
     """
     model = nnx.merge(graph, weights)
     config = model.config
+    seen = _by_time(model.look(frames, style)[:, 1:-1])
+    drawn = _by_time(neighbours(sketch)[:, 1:-1])
+    drawn = drawn.reshape(len(seen), -1, *drawn.shape[1:])
 
     def one_frame(state, xs):
         drawn, seen = xs
         gates = model.open_gates(seen).transpose(1, 0, 2)
-        gumbel, logistic = _noise(keys, state.frame, config)
+        chance = uniforms(keys, state.frame, config)
         straight = drawn @ model.linear_sketch[...]
         entering = drawn @ model.enter_sketch[...]
         cut = jax.tree.map(
             lambda rows: rows.reshape(-1, block, *rows.shape[1:]),
-            (straight, entering, gumbel, logistic),
+            (straight, entering, chance),
         )
         body = functools.partial(_one_block, model, gates, temperature)
         (shape, pasts), out = jax.lax.scan(body, (state.shape, state.pasts), cut)
@@ -145,25 +228,23 @@ def _by_time(x: jax.Array) -> jax.Array:
     return x.transpose(1, 0, 2)
 
 
-def _noise(keys, frame, config):
-    """Gumbel [steps, batch, bands, mixtures] and logistic [steps, batch, bands] noise."""
+def uniforms(keys, frame, config):
+    """The numbers that decide a frame's draws: [steps, batch, bands, uniforms]."""
 
     def of_one(key):
-        uniform = jax.random.uniform(
+        return jax.random.uniform(
             jax.random.fold_in(key, frame),
-            (config.steps_per_frame, config.bands, config.mixtures + 1),
-            minval=1e-6,
-            maxval=1 - 1e-6,
+            (config.steps_per_frame, config.bands, config.likelihood.uniforms),
+            minval=LOWEST,
+            maxval=HIGHEST,
         )
-        first, last = uniform[..., :-1], uniform[..., -1]
-        return -jnp.log(-jnp.log(first)), jnp.log(last) - jnp.log1p(-last)
 
     return jax.vmap(of_one, out_axes=1)(keys)
 
 
 def _one_block(model, gates, temperature, carry, xs):
     shape, pasts = carry
-    straight, entering, gumbel, logistic = xs
+    straight, entering, chance = xs
     config, block = model.config, len(straight)
     ready = [
         past[:block] @ layer.past[...] if len(past) >= block else None
@@ -190,9 +271,7 @@ def _one_block(model, gates, temperature, carry, xs):
             h = h + out[:, : config.residual]
             skip = skip + out[:, config.residual :]
         parameters = model.finish(skip, linear)
-        heard.append(
-            mixture.sample(parameters, gumbel[step], logistic[step], temperature)
-        )
+        heard.append(config.likelihood.draw(parameters, chance[step], temperature))
     pasts = tuple(
         jnp.concatenate([past, jnp.stack(new)])[-len(past) :]
         for past, new in zip(pasts, fresh, strict=True)

@@ -15,11 +15,13 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from hierarchy.material.features import BANDS
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro import conditions
+from hierarchy.micro.likelihood import Classes, Logistics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,18 +31,19 @@ class WaveNetConfig:
     Times are in band steps, `sample_rate / bands` of them a second.
     """
 
-    sample_rate: int = 44_100
-    bands: int = BANDS
-    residual: int = 48
-    gate: int = 48
-    skip: int = 64
-    head: int = 128
+    sample_rate: int = 44_100  # Hz
+    bands: int = BANDS  # predicted side by side; a divisor of 512
+    residual: int = 48  # width of what a layer hands to the next
+    gate: int = 48  # width inside a layer
+    skip: int = 64  # width of what all layers add up to
+    head: int = 128  # width between that and the prediction
     context: int = 64  # width of the conditioning network
     style: int = 8  # width of a style's embedding
-    styles: tuple[str, ...] = ("own",)
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64) * 3
+    styles: tuple[str, ...] = ("own",)  # names; the corpora give them
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64) * 3  # of each layer
     linear: int = 16  # steps of the past in the linear path
-    mixtures: int = 3
+    mixtures: int = 3  # logistics that a prediction is mixed of
+    classes: int = 0  # mu-law classes of each step; 0: a mixture of logistics
     peaks: int = 24  # sinusoids that a request may carry
 
     def __post_init__(self):
@@ -53,8 +56,15 @@ class WaveNetConfig:
                 raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
         if self.linear < 1 or self.mixtures < 1 or self.peaks < 1:
             raise ValueError("linear, mixtures and peaks are at least 1")
+        if self.classes == 1 or self.classes < 0:
+            raise ValueError(f"classes are 0 or at least 2, got {self.classes}")
         if not self.styles or len(set(self.styles)) < len(self.styles):
             raise ValueError(f"styles have different names, got {self.styles}")
+
+    @property
+    def likelihood(self) -> Logistics | Classes:
+        """What the outputs mean."""
+        return Classes(self.classes) if self.classes else Logistics(self.mixtures)
 
     @property
     def steps_per_frame(self) -> int:
@@ -91,7 +101,7 @@ class Layer(nnx.Module):
 
 
 class WaveNet(nnx.Module):
-    """Past shape, sketch and conditions to the parameters of a mixture of logistics."""
+    """Past shape, sketch and conditions to the distribution of the next step."""
 
     def __init__(self, config: WaveNetConfig, *, rngs: nnx.Rngs):
         self.config = config
@@ -110,12 +120,10 @@ class WaveNet(nnx.Module):
         self.layers = nnx.List([Layer(config, rngs=rngs) for _ in config.dilations])
         self.head = _normal(rngs, (config.skip, config.head), config.skip)
         self.head_bias = nnx.Param(jnp.zeros([config.head]))
-        outputs = n * 3 * config.mixtures
+        likelihood = config.likelihood
+        outputs = n * likelihood.outputs
         self.last = _normal(rngs, (config.head, outputs), config.head, gain=0.1)
-        # Components start apart, so that they do not learn the same thing.
-        spread = jnp.linspace(-2.0, 0.0, config.mixtures)
-        start = jnp.concatenate([0 * spread, 0 * spread, spread])
-        self.last_bias = nnx.Param(jnp.tile(start, n))
+        self.last_bias = nnx.Param(jnp.asarray(np.tile(likelihood.start(), n)))
         self.linear = nnx.Param(jnp.zeros([config.linear * n, n]))
         straight = jnp.zeros([3 * n, n]).at[n : 2 * n].set(0.8 * jnp.eye(n))
         self.linear_sketch = nnx.Param(straight)
@@ -143,12 +151,17 @@ class WaveNet(nnx.Module):
         return gates.reshape(*seen.shape[:-1], len(self.layers), 2 * self.config.gate)
 
     def finish(self, skip: jax.Array, straight: jax.Array) -> jax.Array:
-        """Skips [..., skip] and linear means [..., bands] to [..., bands, 3 * mixtures]."""
+        """Skips [..., skip] and linear means [..., bands] to [..., bands, outputs].
+
+        Classes have no mean that a linear path could be added to: they go without.
+        """
         config = self.config
         hidden = jax.nn.relu(
             jax.nn.relu(skip) @ self.head[...] + _last(self.head_bias, skip.ndim)
         )
         raw = hidden @ self.last[...] + _last(self.last_bias, skip.ndim)
+        if config.classes:
+            return raw.reshape(*skip.shape[:-1], config.bands, config.classes)
         raw = raw.reshape(*skip.shape[:-1], config.bands, 3, config.mixtures)
         means = jnp.zeros_like(raw).at[..., 1, :].add(straight[..., None])
         return (raw + means).reshape(
@@ -167,7 +180,7 @@ class WaveNet(nnx.Module):
             style: int32 [batch].
 
         Returns:
-            float32 [batch, steps, bands, 3 * mixtures].
+            float32 [batch, steps, bands, outputs], what `config.likelihood` reads.
         """
         config = self.config
         batch, steps, _ = shape.shape
