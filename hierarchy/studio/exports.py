@@ -35,7 +35,7 @@ DOWNLOADS = {
     "session.zip": Download(
         "session.zip", "-session.zip", "application/zip", kind="session"
     ),
-    "midi.zip": Download("midi.zip", "-midi.zip", "application/zip", kind="midi"),
+    "song.mid": Download("song.mid", ".mid", "audio/midi", kind="midi"),
     "model.zip": Download("model.zip", "-model.zip", "application/zip"),
 }
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from hierarchy.devices import keep_compiled_programs, use_all_cores
+from hierarchy.export import export_song
 from hierarchy.macro.balancing import FULL, RANGE, balance
 from hierarchy.macro.grain_store import GrainStore, StoredGrains, sample_missing
 from hierarchy.macro.mastering import limit
@@ -306,18 +307,22 @@ def export(job: dict, told: Told) -> dict:
         tags = {"title": plan.title, "software": "macrotime"}
         write_waveform(version / wanted.file, waveform, rate, tags=tags)
         return {}
-    from hierarchy.export import export_song
 
     # Nothing is sampled: all grains are there.
     song = render_song(
         SongPlan.read(version / "plan.json"),
         _model(job["model"]),
         known=GrainStore(Path(job["folder"]) / "grains"),
+        folder=version,
     )
     with tempfile.TemporaryDirectory(dir=version) as place:
-        paths = export_song(song, Path(place), kinds=(wanted.kind,))
-        pack(Path(place), version / wanted.file)
-    return {"files": len(paths)}
+        tell = told.stage("Writing")
+        files = export_song(song, place, kinds=(wanted.kind,), progress=tell)
+        if wanted.file.endswith(".zip"):
+            pack(Path(place), version / wanted.file)
+        else:
+            files[0].replace(version / wanted.file)
+    return {}
 
 
 def pack_model(job: dict, told: Told) -> dict:

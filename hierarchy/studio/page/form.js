@@ -143,13 +143,15 @@ export class Form {
     const list = this.list(), handle = event.currentTarget;
     handle.setPointerCapture(event.pointerId);
     item.classList.add("dragged");
-    const follow = (moved) => {
-      const others = [...list.children].filter((one) => one !== item);
-      const after = others.find((one) => {
-        const box = one.getBoundingClientRect();
-        return moved.clientY < box.top + box.height / 2;
-      });
-      list.insertBefore(item, after ?? null);
+    const middle = (one) => {
+      const box = one.getBoundingClientRect();
+      return box.top + box.height / 2;
+    };
+    const follow = ({ clientY }) => {
+      // The others make room; what is dragged stays in the page, or it would be let go.
+      let other;
+      while ((other = item.nextElementSibling) && clientY > middle(other)) item.before(other);
+      while ((other = item.previousElementSibling) && clientY < middle(other)) item.after(other);
     };
     const drop = () => {
       handle.removeEventListener("pointermove", follow);

@@ -6,7 +6,7 @@ import { drawWave } from "./wave.js";
 
 const DOWNLOADS = [
   ["song.wav", "Song (WAV)"], ["song.ogg", "Song, small (OGG)"], ["stems.zip", "Stems"],
-  ["session.zip", "Session"], ["midi.zip", "MIDI"], ["plan.json", "Plan"],
+  ["session.zip", "Session"], ["song.mid", "MIDI"], ["plan.json", "Plan"],
 ];
 const AFTER = 2.5; // seconds that the last bar rings on
 
