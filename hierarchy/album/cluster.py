@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from hierarchy.album.folder import AlbumFolder
-from hierarchy.album.mixing import Doing, Failure, Watch, write_mix
+from hierarchy.album.mixing import Doing, Failure, Watch, keep_mix
 from hierarchy.album.planning import AlbumPlan, Track
 from structure.errors import RequestError
 from structure.plan import SongPlan
@@ -107,7 +107,9 @@ class _Round:
                     self._take()
                 elif others:
                     self.watch(
-                        Doing(f"Waiting for another run to mix song {others[0].number}")
+                        Doing(
+                            f"Waiting for song {others[0].number}, which is mixed elsewhere"
+                        )
                     )
                     time.sleep(0.3)
                 else:
@@ -154,20 +156,20 @@ class _Round:
             track, claim = self.given.pop(task)
             with claim:
                 try:
-                    song = Mixed(*self.ray.get(task))
-                    write_mix(self.folder, track, self.fingerprint, song)
+                    plan, mix, rate = self.ray.get(task)
+                    keep_mix(
+                        self.folder,
+                        track,
+                        self.fingerprint,
+                        SongPlan.from_json(plan),
+                        [mix],
+                        samples=mix.shape[1],
+                        sample_rate=rate,
+                    )
                 except Exception as error:  # noqa: BLE001, the other songs go on
                     self.failed[track.number] = _failure(track.number, error)
                     continue
             self.watch(Doing("Mixed", 1, 1, song=track.number, mixed=track.number))
-
-
-class Mixed:
-    """What of a song comes back from a machine."""
-
-    def __init__(self, plan: str, mix: np.ndarray, sample_rate: int):
-        self.plan = SongPlan.from_json(plan)
-        self.mix, self.sample_rate = mix, sample_rate
 
 
 def _failure(number: int, error: Exception) -> Failure:
@@ -206,11 +208,14 @@ def mix_remotely(
 
     keep_compiled_programs()
     use_all_cores(most=cores)
-    from hierarchy.macro.rendering import render_song
+    from hierarchy.macro.grain_store import GrainStore
+    from hierarchy.macro.mixing import mix
+    from hierarchy.macro.rendering import arrange, score_song
 
     grains = _unpacked(fingerprint, _Files(model))
-    song = render_song(SongPlan.from_json(plan), grains)
-    return song.plan.to_json(), song.mix, song.sample_rate
+    arranged = arrange(SongPlan.from_json(plan), grains)
+    score, _, _ = score_song(arranged, grains, GrainStore())
+    return score.plan.to_json(), mix(score), score.sample_rate
 
 
 class _Files:

@@ -9,6 +9,7 @@ it came from.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -34,7 +35,9 @@ def draw_cover(path: str | Path, album: AlbumPlan, *, artist: str) -> None:
         album: whose songs.
         artist: written under the title.
     """
-    with mpl.rc_context({"font.family": "DejaVu Sans"}):
+    with mpl.rc_context({"font.family": "DejaVu Sans"}), warnings.catch_warnings():
+        # A letter that the typeface lacks is drawn as an empty box.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure(figsize=(10, 10), dpi=PIXELS / 10, facecolor=_GROUND)
         axes = figure.add_axes((0.11, 0.185, 0.78, 0.78), projection="polar")
         axes.set_theta_zero_location("N")
@@ -131,9 +134,10 @@ def _draw_quotes(axes, album: AlbumPlan, ring: float, longest: float) -> None:
 
 def _write(figure: Figure, text: str, height: float, size: float, **style) -> None:
     """A line of text in the middle, made smaller until it fits."""
-    width = TextPath((0, 0), text, size=size).get_extents().width / 72
-    size *= min(1.0, 0.84 * figure.get_figwidth() / max(width, 1e-6))
     # A title may hold what matplotlib would take for mathematics.
+    plain = text.replace("$", "S")
+    width = TextPath((0, 0), plain, size=size).get_extents().width / 72
+    size *= min(1.0, 0.84 * figure.get_figwidth() / max(width, 1e-6))
     figure.text(
         0.5,
         height,

@@ -7,7 +7,7 @@ and the manifest is written again after each.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,22 @@ import numpy as np
 from hierarchy.album.cover import draw_cover
 from hierarchy.album.folder import AlbumFolder, file_name, identity, sound_id
 from hierarchy.album.listing import cue_sheet, playlist
-from hierarchy.album.loudness import album_gain, album_loudness, master_at
+from hierarchy.album.loudness import HighestPeak, Notes, album_gain, album_loudness
 from hierarchy.album.manifest import Manifest, MissingSong, SectionEntry, SongFacts
 from hierarchy.album.mixing import Doing, Failure, Watch
 from hierarchy.album.planning import AlbumPlan, Track
-from hierarchy.macro.mastering import true_peak_db
-from hierarchy.material.audio import content_hash, read_waveform, write_waveform
-from hierarchy.material.loudness import block_powers
+from hierarchy.macro.mastering import Dither, Master
+from hierarchy.macro.mastering import finish as master
+from hierarchy.macro.rendering import FADE_OUT, SOFTWARE
+from hierarchy.material.audio import (
+    blocks,
+    content_hash,
+    inspect_audio,
+    write_blocks,
+)
+from hierarchy.material.loudness import SILENCE, LoudnessMeter, powers_of
 from structure.files import whole_file
 from structure.plan import SongPlan
-
-SOFTWARE = "macrotime"
 
 
 def finish(
@@ -83,10 +88,11 @@ def finish(
     )
     with whole_file(folder.path / facts.request) as draft:
         draft.write_text(album.request.to_toml(), encoding="utf-8")
-    for place, track in enumerate(mixed):
-        watch(Doing("Mastering", place, len(mixed), song=track.number))
+    for track in mixed:
+        tell = functools.partial(_tell, watch, track.number)
+        tell(0, 1)
         try:
-            song = _write_song(folder, album, track, fingerprint, gain)
+            song = _write_song(folder, album, track, fingerprint, gain, tell)
         except Exception as error:  # noqa: BLE001, the other songs go on
             failed[track.number] = Failure.of(track.number, error)
             continue
@@ -98,19 +104,20 @@ def finish(
     return _close(folder, album, _listed(facts, album, done, failed))
 
 
+def _tell(watch: Watch, number: int, done: int, total: int) -> None:
+    watch(Doing("Mastering", done, total, song=number))
+
+
 def _decide(folder, album, mixed, fingerprint, watch) -> tuple[float, int]:
     """The album's gain, and its songs' rate."""
-    reads = [
-        functools.partial(read_waveform, folder.mix_path(track, fingerprint))
+    watch(Doing("Measuring loudness"))
+    songs = [
+        Notes.read(folder.mix_path(track, fingerprint).with_suffix(".npz"))
         for track in mixed
     ]
-    gain = album_gain(
-        reads,
-        loudness=album.request.loudness,
-        true_peak=album.request.true_peak,
-        progress=lambda done, total: watch(Doing("Measuring loudness", done, total)),
-    )
-    return gain, reads[0]()[1]
+    asked = album.request
+    gain = album_gain(songs, loudness=asked.loudness, true_peak=asked.true_peak)
+    return gain, songs[0].sample_rate
 
 
 def _write_song(
@@ -119,34 +126,34 @@ def _write_song(
     track: Track,
     fingerprint: str,
     gain: float,
+    progress: Callable[[int, int], None],
 ) -> SongFacts:
     asked = album.request
-    mix, rate = read_waveform(folder.mix_path(track, fingerprint))
-    sound = master_at(mix, rate, gain=gain, true_peak=asked.true_peak)
-    loud = album_loudness([block_powers(sound, rate)])
-    peak = true_peak_db(sound)
+    mix = folder.mix_path(track, fingerprint)
+    plan = SongPlan.read(mix.with_suffix(".plan.json"))
+    info = inspect_audio(mix)
+    rate = info.sample_rate
+    song = master(
+        blocks(mix),
+        rate,
+        length=info.samples,
+        true_peak=asked.true_peak,
+        fade_out=FADE_OUT,
+        gain=gain,
+        # One gain for the album, whatever one song alone should have.
+        keep_within=np.inf,
+        folder=folder.work,
+        progress=progress,
+    )
+    loud = song.loudness if song.loudness > SILENCE else None
     gap = round(track.gap * rate) if track.number < len(album.tracks) else 0
     file = folder.path / file_name(track, f".{asked.format}")
     plan_file = folder.path / file_name(track, ".plan.json")
-    tags = {
-        "title": track.title,
-        "artist": asked.artist,
-        "album": album.title,
-        "date": asked.date,
-        "genre": asked.genre,
-        "tracknumber": str(track.number),
-        "software": SOFTWARE,
-    }
-    write_waveform(
-        file,
-        np.pad(sound, [(0, 0), (0, gap)]),
-        rate,
-        tags={name: text for name, text in tags.items() if text},
-    )
+    peak = _write_sound(file, song, album, track, gap=gap, seed=plan.seed)
     # The plan by which this song, alone, sounds as it does here.
     kept = {"mastering_gain": gain} | ({} if loud is None else {"loudness": loud})
-    plan = SongPlan.read(folder.mixed_plan_path(track, fingerprint))
-    plan.model_copy(update=kept).write(plan_file)
+    plan = plan.model_copy(update=kept)
+    plan.write(plan_file)
     return SongFacts(
         number=track.number,
         title=track.title,
@@ -156,7 +163,7 @@ def _write_song(
         identity=identity(album, track, fingerprint, gain=gain),
         sha256=content_hash(file),
         start=0.0,
-        seconds=(sound.shape[1] + gap) / rate,
+        seconds=(song.length + gap) / rate,
         gap=gap / rate,
         style=plan.style or "",
         key=plan.key,
@@ -165,13 +172,50 @@ def _write_song(
         energy=track.energy,
         seed=plan.seed,
         loudness=None if loud is None else round(loud, 2),
-        true_peak=round(peak, 2) if np.isfinite(peak) else None,
+        true_peak=round(20 * float(np.log10(peak)), 2) if peak > 0 else None,
         sections=tuple(
             SectionEntry(start=round(start, 3), label=one.label, letter=one.letter)
             for start, one in zip(plan.starts(), plan.sections, strict=False)
         ),
         quotes=track.quotes,
     )
+
+
+def _write_sound(
+    file: Path, song: Master, album: AlbumPlan, track: Track, *, gap: int, seed: int
+) -> float:
+    """Write a song with its tags and the silence after it; returns its highest peak.
+
+    Its samples are those that the song has alone; see `macro.rendering.Song.write`.
+    """
+    asked, peak = album.request, HighestPeak()
+    lossy = file.suffix == ".ogg"
+    dithered = Dither(asked.bits, seed=seed)
+
+    def pieces() -> Iterator[np.ndarray]:
+        for block in peak.listen(song.blocks()):
+            yield block if lossy else dithered(block)
+        yield np.zeros([2, gap], np.float32)
+
+    tags = {
+        "title": track.title,
+        "artist": asked.artist,
+        "album": album.title,
+        "date": asked.date,
+        "genre": asked.genre,
+        "tracknumber": str(track.number),
+        "software": SOFTWARE,
+    }
+    write_blocks(
+        file,
+        pieces(),
+        song.sample_rate,
+        channels=2,
+        samples=song.length + gap,
+        subtype=None if lossy else f"PCM_{asked.bits}",
+        tags={name: text for name, text in tags.items() if text},
+    )
+    return peak.highest
 
 
 def _listed(
@@ -231,7 +275,11 @@ def _close(folder: AlbumFolder, album: AlbumPlan, manifest: Manifest) -> Manifes
 
 def _loudness_of(path: Path, songs: Sequence[SongFacts]) -> float | None:
     """Of the files themselves, one after the other: what a listener will measure."""
-    heard = album_loudness(
-        [block_powers(*read_waveform(path / song.file)) for song in songs]
-    )
+    powers = []
+    for song in songs:
+        meter = LoudnessMeter(inspect_audio(path / song.file).sample_rate)
+        for block in blocks(path / song.file):
+            meter.hear(block)
+        powers.append(powers_of(meter.tenths, meter.samples, meter.sample_rate))
+    heard = album_loudness(powers)
     return None if heard is None else round(heard, 2)

@@ -6,7 +6,7 @@
       .album/            work in progress; nothing in it needs to be kept
         plan.json        what was asked and the plans of all songs
         grains/          of the songs that are being made
-        mixes/           songs before mastering, float32
+        mixes/           songs before mastering, float32, with their plans and notes
         claims/          which run makes what; see `hierarchy.album.claims`
 
 A song's samples before mastering follow from its plan and the model; `sound_id` is a
@@ -101,10 +101,6 @@ class AlbumFolder:
         """Where the mix of a song is, once it is there."""
         return self.work / "mixes" / f"{sound_id(track, model)}.wav"
 
-    def mixed_plan_path(self, track: Track, model: str) -> Path:
-        """Where the plan is that came with a song's mix."""
-        return self.work / "mixes" / f"{sound_id(track, model)}.plan.json"
-
     def grains_path(self, track: Track, model: str) -> Path:
         """Where the grains of a song are kept until it is mixed."""
         return self.work / "grains" / sound_id(track, model)
@@ -182,7 +178,7 @@ def identity(album: AlbumPlan, track: Track, model: str, *, gain: float) -> str:
     """A name for the bytes of a song's file."""
     asked = album.request
     said = [album.title, asked.artist, asked.genre, asked.date, track.title]
-    finish = [track.gap, asked.true_peak, asked.format, gain]
+    finish = [track.gap, asked.true_peak, asked.format, asked.bits, gain]
     return _hash([sound_id(track, model), said, finish])
 
 

@@ -2,46 +2,150 @@
 
 The loudness of an album is that of its songs one after the other (ITU-R BS.1770: the
 gate hears them all together, and silence between them is below it). Each song is turned
-up by the same gain and then only its own peaks are lowered to the ceiling. Limiting
-takes away loudness, so the gain is found by trying.
+up by the same gain, and then only its own peaks are lowered to the ceiling. Limiting
+takes away loudness; how much, is told by notes that were taken while each song was
+mixed, so that no song is read again to find the gain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from hierarchy.macro.mastering import fade, limit, remove_dc
-from hierarchy.macro.rendering import FADE_OUT
-from hierarchy.material.loudness import SILENCE, block_powers, gated_loudness
+from hierarchy.macro.limiting import STEP, gain_of, peaks_of
+from hierarchy.macro.mastering import HighPass
+from hierarchy.material.loudness import (
+    SILENCE,
+    LoudnessMeter,
+    gated_loudness,
+    powers_of,
+)
+from structure.files import whole_file
 
-CLOSE = 0.1  # LU that the album may be off
 MOST_DRIVE = 24.0  # decibels beyond which songs would be crushed rather than loud
-_TRIES = 4
-
-ReadMix = Callable[[], tuple[np.ndarray, int]]
-"""Gives the mix of a song, float32 [2, samples], and its rate."""
+_NEAR = 0.01  # LU at which the search for the gain ends
+_TRIES = 20
 
 
-def master_at(
-    mix: np.ndarray, sample_rate: int, *, gain: float, true_peak: float
-) -> np.ndarray:
-    """A song of an album, mastered at the album's gain.
+@dataclasses.dataclass(frozen=True)
+class Notes:
+    """How loud each tenth of a second of a mix is, and how high its peaks are.
 
-    Args:
-        mix: float32 [2, samples].
+    Attributes:
+        tenths: K-weighted power, summed over each tenth of a second, float64.
+        peaks: the highest true peak in each `limiting.STEP` samples, float32.
+        samples: of the mix.
         sample_rate: in Hz.
-        gain: decibels from the mix to the limiter.
-        true_peak: highest peak at four times the rate, in dBTP.
-
-    Returns:
-        float32 [2, samples].
     """
-    if not np.isfinite(mix).all():
-        raise ValueError("cannot master a mix with samples that are not finite")
-    mix = fade(remove_dc(mix, sample_rate), sample_rate, fade_in=0.0, fade_out=FADE_OUT)
-    return limit(mix * np.float32(10 ** (gain / 20)), sample_rate, true_peak=true_peak)
+
+    tenths: np.ndarray
+    peaks: np.ndarray
+    samples: int
+    sample_rate: int
+
+    def powers(self, gain: float | None = None, true_peak: float = 0.0) -> np.ndarray:
+        """Powers of the blocks that the meter hears, float64 [blocks].
+
+        Args:
+            gain: decibels, after which what passes `true_peak` is limited; None
+                leaves the mix as it is.
+            true_peak: in dBTP.
+        """
+        tenths = self.tenths
+        if gain is not None:
+            factor = 10 ** (gain / 20)
+            left = gain_of(
+                self.peaks * np.float32(factor), self.sample_rate, true_peak=true_peak
+            )
+            tenth = max(1, round(0.1 * self.sample_rate))
+            where = np.arange(left.size) * STEP // tenth
+            where = np.minimum(where, len(tenths) - 1)
+            share = np.bincount(where, np.square(left), len(tenths))
+            share /= np.maximum(np.bincount(where, minlength=len(tenths)), 1)
+            tenths = tenths * factor**2 * share
+        return powers_of(tenths, self.samples, self.sample_rate)
+
+    def write(self, path: str | Path) -> None:
+        """Write the notes as an .npz file, whole or not at all."""
+        with whole_file(path) as draft, draft.open("wb") as file:
+            np.savez(
+                file,
+                tenths=self.tenths,
+                peaks=self.peaks,
+                samples=self.samples,
+                sample_rate=self.sample_rate,
+            )
+
+    @classmethod
+    def read(cls, path: str | Path) -> Notes:
+        """Read notes from an .npz file."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(
+                file["tenths"],
+                file["peaks"],
+                int(file["samples"]),
+                int(file["sample_rate"]),
+            )
+
+
+class NoteTaker:
+    """Takes notes of a mix that passes by, as mastering will hear it."""
+
+    def __init__(self, sample_rate: int):
+        self._filter = HighPass(sample_rate)
+        self._meter = LoudnessMeter(sample_rate)
+        self._peaks: list[np.ndarray] = []
+        self._rest = np.zeros([2, 0], np.float32)
+
+    def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass on float32 [2, samples] at a time."""
+        for block in blocks:
+            yield block
+            heard = self._filter(block)
+            self._meter.hear(heard)
+            # Peaks are taken of whole steps.
+            heard = np.concatenate([self._rest, heard], axis=1)
+            whole = heard.shape[1] // STEP * STEP
+            self._peaks.append(peaks_of(heard[:, :whole]))
+            self._rest = heard[:, whole:]
+
+    def notes(self) -> Notes:
+        """What was heard."""
+        peaks = np.concatenate([*self._peaks, peaks_of(self._rest)])
+        meter = self._meter
+        return Notes(meter.tenths, peaks, meter.samples, meter.sample_rate)
+
+
+class HighestPeak:
+    """Finds the highest true peak of a waveform that passes by.
+
+    Attributes:
+        highest: so far, linear.
+    """
+
+    def __init__(self):
+        self.highest = 0.0
+
+    def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass on float32 [channels, samples] at a time."""
+        before = None
+        for block in blocks:
+            yield block
+            before = self._look(before, block, last=False)
+        if before is not None:
+            self._look(before, np.zeros([before.shape[0], STEP], np.float32), last=True)
+
+    def _look(self, before, block, *, last: bool) -> np.ndarray:
+        # A peak may lie between two blocks; and where a piece is cut off, it rings in
+        # a way that the whole does not. What is left out here is seen with the next.
+        piece = block if before is None else np.concatenate([before, block], axis=1)
+        peaks = peaks_of(piece)
+        seen = peaks[0 if before is None else 1 : None if last else -2]
+        self.highest = max(self.highest, float(seen.max(initial=0)))
+        return piece[:, -4 * STEP :]
 
 
 def album_loudness(blocks: Sequence[np.ndarray]) -> float | None:
@@ -54,45 +158,28 @@ def album_loudness(blocks: Sequence[np.ndarray]) -> float | None:
     return heard if heard > SILENCE else None
 
 
-def album_gain(
-    mixes: Sequence[ReadMix],
-    *,
-    loudness: float,
-    true_peak: float,
-    progress: Callable[[int, int], None] | None = None,
-) -> float:
+def album_gain(songs: Sequence[Notes], *, loudness: float, true_peak: float) -> float:
     """The gain at which an album is as loud as asked, in decibels.
 
     Args:
-        mixes: of its songs, read one by one and some times each.
-        loudness: asked for the whole album, in LUFS; reached within 0.1 LU unless that
-            takes more than 24 dB of limiting.
-        true_peak: see `master_at`.
-        progress: called with (songs measured, about how many will be).
+        songs: notes of their mixes.
+        loudness: asked for the whole album, in LUFS; reached unless that takes more
+            than 24 dB of limiting.
+        true_peak: to which each song is limited, in dBTP.
     """
-    total, done = 3 * len(mixes), 0
-
-    def measured(gain: float | None) -> float | None:
-        nonlocal done
-        blocks = []
-        for read in mixes:
-            mix, rate = read()
-            if gain is not None:
-                mix = master_at(mix, rate, gain=gain, true_peak=true_peak)
-            blocks.append(block_powers(mix, rate))
-            done += 1
-            if progress:
-                progress(done, max(total, done))
-        return album_loudness(blocks)
-
-    before = measured(None)
-    if before is None:
+    highest = max(float(song.peaks.max(initial=0)) for song in songs)
+    if highest <= 0:
         return 0.0
-    gain = loudness - before
+    # The meter does not hear below -70 LUFS, however quiet the mixes were meant to be.
+    level = -20 * float(np.log10(highest))
+    before = album_loudness([song.powers(level, true_peak) for song in songs])
+    if before is None:
+        return round(level, 4)
+    gain = level + loudness - before
     most = gain + MOST_DRIVE
     for _ in range(_TRIES):
-        heard = measured(gain)
-        if heard is None or abs(loudness - heard) < CLOSE or gain >= most:
+        heard = album_loudness([song.powers(gain, true_peak) for song in songs])
+        if heard is None or abs(loudness - heard) < _NEAR or gain >= most:
             break
         # Each decibel into a working limiter comes out as less than one.
         gain = min(gain + 1.3 * (loudness - heard), most)

@@ -16,17 +16,21 @@ import dataclasses
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 
 import numpy as np
 
 from hierarchy.album.folder import AlbumFolder
+from hierarchy.album.loudness import NoteTaker
 from hierarchy.album.planning import AlbumPlan, Track
 from hierarchy.macro.grain_store import AT_ONCE, GrainStore, sample_missing
-from hierarchy.macro.rendering import Arrangement, Song, arrange, render_song
-from hierarchy.material.audio import write_waveform
+from hierarchy.macro.mixing import mix_blocks
+from hierarchy.macro.rendering import Arrangement, arrange, score_song
+from hierarchy.material.audio import write_blocks
 from hierarchy.micro.grains import GrainModel
 from structure.errors import RequestError
+from structure.files import whole_file
+from structure.plan import SongPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +127,11 @@ def make_mixes(
             elif not missing():
                 return list(failed.values())
             elif others:
-                watch(Doing(f"Waiting for another run to mix song {others[0].number}"))
+                watch(
+                    Doing(
+                        f"Waiting for song {others[0].number}, which is mixed elsewhere"
+                    )
+                )
                 time.sleep(0.3)
     finally:
         for song in under_way:
@@ -228,8 +236,16 @@ def _finish(folder, song: _Song, model, fingerprint, failed, watch) -> None:
     watch(Doing("Mixing", song=number))
     with song.claim:
         try:
-            mixed = render_song(song.arranged.plan, model, known=song.store)
-            write_mix(folder, song.track, fingerprint, mixed)
+            score, _, _ = score_song(song.arranged, model, song.store)
+            keep_mix(
+                folder,
+                song.track,
+                fingerprint,
+                score.plan,
+                mix_blocks(score),
+                samples=score.length,
+                sample_rate=score.sample_rate,
+            )
         except Exception as error:  # noqa: BLE001, the other songs go on
             failed[number] = Failure.of(number, error)
             return
@@ -237,12 +253,41 @@ def _finish(folder, song: _Song, model, fingerprint, failed, watch) -> None:
     watch(Doing("Mixed", 1, 1, song=number, mixed=number))
 
 
-def write_mix(folder: AlbumFolder, track: Track, fingerprint: str, song: Song) -> None:
-    """Keep a mix, not a bit of it rounded, until the album's gain is known."""
-    # The mix last: where it is, all is.
-    song.plan.write(folder.mixed_plan_path(track, fingerprint))
-    path = folder.mix_path(track, fingerprint)
-    write_waveform(path, song.mix, song.sample_rate, subtype="FLOAT")
+def keep_mix(
+    folder: AlbumFolder,
+    track: Track,
+    fingerprint: str,
+    plan: SongPlan,
+    blocks: Iterable[np.ndarray],
+    *,
+    samples: int,
+    sample_rate: int,
+) -> None:
+    """Keep a mix, not a bit of it rounded, until the album's gain is known.
+
+    Args:
+        folder: where to.
+        track: whose mix.
+        fingerprint: of the grain model.
+        plan: as it was rendered.
+        blocks: the mix from start to end, float32 [2, samples] at a time.
+        samples: of all blocks.
+        sample_rate: in Hz.
+    """
+    path, notes = folder.mix_path(track, fingerprint), NoteTaker(sample_rate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The mix takes its name last: where it is, all is.
+    with whole_file(path) as draft:
+        write_blocks(
+            draft,
+            notes.listen(blocks),
+            sample_rate,
+            channels=2,
+            samples=samples,
+            subtype="FLOAT",
+        )
+        notes.notes().write(path.with_suffix(".npz"))
+        plan.write(path.with_suffix(".plan.json"))
 
 
 class _Apart(MutableMapping[str, np.ndarray]):

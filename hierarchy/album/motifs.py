@@ -1,7 +1,7 @@
 """Motifs: ideas of one song that come back in a later one.
 
-A quoted idea keeps its chords, transposed to the new song's key, and its gestures,
-which are transposed with them when they sound. So a listener can meet the chorus of
+A quoted idea keeps its chords and its melody, transposed to the new song's key, and its
+gestures, which are transposed with them when they sound. So a listener can meet the chorus of
 the first song again as the bridge of the fifth, in another key and tempo. Between a
 major and a minor song an idea moves to the relative key, where its chords are at home.
 """
@@ -15,7 +15,7 @@ import pydantic
 
 from hierarchy.album.keys import signature
 from structure.harmony import Chord, Key
-from structure.plan import Section, SongPlan
+from structure.plan import Note, Section, SongPlan
 
 _WORTH_QUOTING = ("chorus", "postchorus", "bridge", "solo", "verse")
 _PLACES = ("bridge", "solo", "instrumental", "interlude", "chorus", "verse")
@@ -105,11 +105,17 @@ def place_for(plan: SongPlan, *, last: bool) -> str:
 
 
 def quoted(
-    theme: Section, *, from_key: str, to_key: str, bars: int
-) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[int, ...], ...] | None]:
-    """Chords in another key, and gestures, of a theme that fills a number of bars.
+    theme: Section, *, from_key: str, to_key: str, bars: int, beats_per_bar: int
+) -> Section:
+    """A theme in another key, filling a number of bars.
 
     A theme that is shorter goes round; one that is longer is cut.
+
+    Args:
+        theme: chords, and gestures and a melody if it has them.
+        from_key, to_key: see `transposition`.
+        bars: to be filled.
+        beats_per_bar: of both songs.
     """
     semitones, key = transposition(from_key, to_key), Key.parse(to_key)
     chords = tuple(
@@ -119,11 +125,24 @@ def quoted(
         )
         for bar in theme.chords
     )
-    rounds = math.ceil(bars / theme.bars)
-    gestures = None
+    rounds, end = math.ceil(bars / theme.bars), bars * beats_per_bar
+    gestures = melody = None
     if theme.gestures is not None:
         gestures = (theme.gestures * rounds)[:bars]
-    return (chords * rounds)[:bars], gestures
+    if theme.melody is not None:
+        later = [turn * theme.bars * beats_per_bar for turn in range(rounds)]
+        melody = tuple(
+            Note(
+                note.beat + start,
+                min(note.beats, end - note.beat - start),
+                note.pitch + semitones,
+            )
+            for start in later
+            for note in theme.melody
+            if note.beat + start < end
+        )
+    changes = {"chords": (chords * rounds)[:bars], "gestures": gestures}
+    return theme.model_copy(update=changes | {"melody": melody})
 
 
 def motif_likeness(one: Section, other: Section, *, semitones: int) -> float:

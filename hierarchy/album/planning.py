@@ -7,9 +7,11 @@ decided here, gestures too, so that each song can be rendered by itself, anywher
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -241,19 +243,18 @@ def _compose(
     sequencer: Sequencer, asked: SongRequest, *, seed: int, exact: bool
 ) -> SongPlan:
     """A song about as long as asked; not all numbers of bars suit all forms."""
-    import dataclasses
-
-    lengths = (0.0,) if exact else _LENGTHS
-    for place, change in enumerate(lengths):
-        minutes = asked.minutes * (1 + change)
+    # A form that says its bars says the length; it is left to it if nothing else fits.
+    lengths = [asked.minutes * (1 + change) for change in _LENGTHS] + [None]
+    if exact:
+        lengths = [asked.minutes]
+    for minutes in lengths:
         try:
-            return compose(
-                sequencer, dataclasses.replace(asked, minutes=minutes), seed=seed
-            )
+            request = dataclasses.replace(asked, minutes=minutes)
+            return compose(sequencer, request, seed=seed)
         except RequestError:
-            if place == len(lengths) - 1:
+            if minutes == lengths[-1]:
                 raise
-    raise AssertionError("unreachable")
+    raise AssertionError("the last length either works or is refused")
 
 
 def _at_height(plan: SongPlan, raised: float) -> SongPlan:
@@ -271,18 +272,24 @@ def _quoting(
 ) -> tuple[SongPlan, tuple[Quote, ...]]:
     """The plan with an idea of an earlier song in it, the rest composed to answer it."""
     letter, theme = place_for(plan, last=last), theme_of(source.plan)
-    carries = (
-        source.plan.style == plan.style
-        and source.plan.beats_per_bar == plan.beats_per_bar
-        and theme.gestures is not None
-    )
+    in_time = source.plan.beats_per_bar == plan.beats_per_bar
+    carries = in_time and source.plan.style == plan.style and theme.gestures is not None
     asked = []
     for section in plan.sections:
-        chords = gestures = None
+        taken: dict[str, Any] = {}
         if section.letter == letter:
-            chords, gestures = quoted(
-                theme, from_key=source.plan.key, to_key=plan.key, bars=section.bars
+            quote = quoted(
+                theme,
+                from_key=source.plan.key,
+                to_key=plan.key,
+                bars=section.bars,
+                beats_per_bar=plan.beats_per_bar,
             )
+            taken["chords"] = quote.chords
+            if carries:
+                taken["gestures"] = quote.gestures
+            if in_time:
+                taken["melody"] = quote.melody
         asked.append(
             SectionRequest(
                 label=section.label,
@@ -290,8 +297,7 @@ def _quoting(
                 bars=section.bars,
                 energy=section.energy,
                 brightness=section.brightness,
-                chords=chords,
-                gestures=gestures if carries else None,
+                **taken,
             )
         )
     request = SongRequest(
@@ -301,6 +307,7 @@ def _quoting(
         meter=plan.meter,
         style=plan.style,
         title=plan.title,
+        melody=any(section.melody for section in plan.sections),
     )
     quote = Quote(
         song=source.number,

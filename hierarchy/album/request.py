@@ -132,6 +132,7 @@ class AlbumRequest(_Strict):
         true_peak: highest peak of any song, in dBTP.
         freedom, chorus_variation, max_similarity: as for a single song.
         format: flac, wav or ogg.
+        bits: 16 or 24, with dither; an .ogg file has none.
         song: entries for the songs in their order.
     """
 
@@ -159,6 +160,7 @@ class AlbumRequest(_Strict):
     chorus_variation: float = pydantic.Field(default=0.0, ge=0, le=1)
     max_similarity: float | None = pydantic.Field(default=None, ge=0.5, le=1)
     format: Format = "flac"
+    bits: Literal[16, 24] = 24
     song: tuple[SongEntry, ...] = pydantic.Field(default=(), max_length=MOST_SONGS)
 
     _key = pydantic.field_validator("key")(_readable_key)
