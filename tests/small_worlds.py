@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from hierarchy.macro.grain_store import GrainStore
+from hierarchy.macro.rendering import Song, render_song
 from hierarchy.material.features import Features, measure
 from hierarchy.material.gestures import Book, make_book
 from hierarchy.micro.grains import GrainModel
@@ -131,3 +133,16 @@ def features_and_book(small_song) -> tuple[Features, Book]:
 def tiny_model(small_song) -> GrainModel:
     """An untrained network with the small song's gestures."""
     return GrainModel(tiny_net(), {"own": features_and_book(small_song)[1]})
+
+
+_grains: dict[int, GrainStore] = {}
+_songs: dict[str, Song] = {}
+
+
+def rendered(small_song, plan: SongPlan, **dials) -> Song:
+    """A song of the tiny model; tests share what was sampled."""
+    name = f"{plan.to_json()} {dials}"
+    if name not in _songs:
+        known = _grains.setdefault(0, GrainStore())
+        _songs[name] = render_song(plan, tiny_model(small_song), known=known, **dials)
+    return _songs[name]

@@ -5,8 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierarchy.macro.mastering import (
+    Dither,
     dither,
     fade,
+    finish,
     limit,
     loudness_lufs,
     master,
@@ -178,3 +180,73 @@ def test_dither_lands_on_the_steps_of_the_file_and_leaves_silence_silent():
     np.testing.assert_array_equal(rounded * 2**15, np.rint(rounded * 2**15))
     assert not rounded[:, :500].any()
     assert np.abs(rounded).max() <= 1
+
+
+def pieces_of(waveform, sizes):
+    at = 0
+    for size in sizes:
+        yield waveform[:, at : at + size]
+        at += size
+    yield waveform[:, at:]
+
+
+def test_a_song_that_comes_in_pieces_is_mastered_like_one_that_comes_whole():
+    song, rate = music(40, rate=8_000), 8_000
+    values = dict(length=song.shape[1], loudness=-12, fade_in=1, fade_out=2)
+    whole = finish([song], rate, **values)
+    cut = finish(pieces_of(song, [1, 70_000, 33, 99_999]), rate, **values)
+    assert whole.waveform.tobytes() == cut.waveform.tobytes()
+    assert whole.gain == cut.gain
+    assert whole.loudness == pytest.approx(
+        loudness_lufs(whole.waveform, rate), abs=0.05
+    )
+    blocks = list(whole.blocks())
+    assert len(blocks) == 3
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole.waveform)
+
+
+def test_blocks_of_mastering_cannot_be_heard():
+    # Louder than the limiter lets pass, across the border of two blocks.
+    rate = 8_000
+    time = np.arange(40 * rate) / rate
+    sine = np.sin(2 * np.pi * 220 * time).astype(np.float32)[None]
+    song = finish([sine], rate, length=sine.shape[1], loudness=-6).waveform[0]
+    border = 15 * rate // 16 * 16
+    period = song[border - 200 : border + 200]
+    before = song[border - 200 - 4_000 : border + 200 - 4_000]
+    np.testing.assert_allclose(period, before, atol=1e-3)
+
+
+def test_a_gain_that_fits_is_kept_to_the_last_digit():
+    song = music(12)
+    first = finish([song], RATE, length=song.shape[1])
+    again = finish([song], RATE, length=song.shape[1], gain=first.gain + 0.3)
+    assert again.gain == first.gain + 0.3
+    far = finish([song], RATE, length=song.shape[1], gain=first.gain + 3)
+    assert far.gain == first.gain
+
+
+def test_what_changes_in_one_place_leaves_a_mastered_song_as_it_was_elsewhere():
+    song = music(20, rate=8_000)
+    other = song.copy()
+    other[:, 16_000:24_000] *= 0.9
+    master = finish([song], 8_000, length=song.shape[1])
+    assert master.waveform.max() > 0.85  # the limiter works
+    changed = finish([other], 8_000, length=song.shape[1], gain=master.gain)
+    same = changed.waveform == master.waveform
+    assert same[:, : 16_000 - 800].all() and same[:, 24_000 + 16_000 :].all()
+    assert not same[:, 16_000:24_000].all()
+
+
+def test_blocks_that_do_not_add_up_to_the_song_are_refused():
+    with pytest.raises(ValueError, match="blocks of 5 samples for a song of 9"):
+        finish([np.ones([2, 5], np.float32)], RATE, length=9)
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_dither_in_pieces_is_dither_of_the_whole(bits):
+    sound = music(0.3)
+    dithered = Dither(bits, seed=3)
+    parts = [dithered(piece) for piece in pieces_of(sound, [7, 5_000, 1])]
+    whole = dither(sound, bits, seed=3)
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)

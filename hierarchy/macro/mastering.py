@@ -37,6 +37,7 @@ _MOST_DRIVE_DB = 24.0
 _NOTHING = 2.0**-16
 _SHORT_SECONDS = 0.5  # of which the meter hears too little to go by its tenths
 _CUTOFF_HZ = 20.0
+_FINE = 2.0**40
 
 
 def loudness_lufs(waveform: np.ndarray, sample_rate: int) -> float:
@@ -75,26 +76,41 @@ def true_peak_db(waveform: np.ndarray) -> float:
 
 
 class HighPass:
-    """Takes out what is too slow to hear, piece by piece: second order, at 20 Hz."""
+    """Takes out what is too slow to hear, piece by piece: second order, at 20 Hz.
+
+    Each second its state is rounded to far less than can be heard. So what differed
+    long ago is forgotten to the last bit, where a filter alone would never quite do so.
+    """
 
     def __init__(self, sample_rate: int):
         self._sections = scipy.signal.butter(
             2, _CUTOFF_HZ, "highpass", fs=sample_rate, output="sos"
         )
-        self._first = sample_rate  # a second
+        self._second, self._passed = sample_rate, 0
         self._state: np.ndarray | None = None
 
     def __call__(self, piece: np.ndarray) -> np.ndarray:
         """Go on with float [channels, samples]; the first piece tells the DC."""
         if self._state is None:
             # As if the mean of the first second had been there for ever: no thump.
-            still = piece[:, : self._first].mean(axis=1, dtype=np.float64)
+            still = piece[:, : self._second].mean(axis=1, dtype=np.float64)
             state = scipy.signal.sosfilt_zi(self._sections)  # [sections, 2]
             self._state = state[:, None] * still[None, :, None]
-        out, self._state = scipy.signal.sosfilt(
-            self._sections, piece.astype(np.float64), axis=1, zi=self._state
-        )
-        return out.astype(np.float32)
+        parts, at = [], 0
+        while at < piece.shape[1]:
+            end = at + self._second - self._passed % self._second
+            part, self._state = scipy.signal.sosfilt(
+                self._sections,
+                piece[:, at:end].astype(np.float64),
+                axis=1,
+                zi=self._state,
+            )
+            parts.append(part.astype(np.float32))
+            self._passed += part.shape[1]
+            at += part.shape[1]
+            if self._passed % self._second == 0:
+                self._state = np.rint(self._state * _FINE) / _FINE
+        return np.concatenate(parts, axis=1)
 
 
 def remove_dc(waveform: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -1,0 +1,136 @@
+"""One section is played again and all else stays; a return is as like as was asked."""
+
+import numpy as np
+import pytest
+
+from hierarchy.macro.grain_store import GrainStore
+from hierarchy.macro.rendering import redo, render_song
+from structure.errors import RequestError
+from structure.plan import SongPlan
+from tests.small_worlds import RATE, rendered, small_plan, tiny_model
+
+FADE_SECONDS = 0.06
+"""Before and after a border, what its fade may reach: `redo` says so."""
+
+
+def decibels(difference, sound):
+    power = np.mean(np.square(difference, dtype=np.float64))
+    return 10 * np.log10(power / np.mean(np.square(sound, dtype=np.float64)) + 1e-30)
+
+
+def plan_of(form="ABABC", **changes):
+    return small_plan(form, tempo=200, **changes)
+
+
+@pytest.fixture(scope="module")
+def song(small_song):
+    return rendered(small_song, plan_of())
+
+
+@pytest.mark.parametrize(
+    "name, number", [("chorus 2", 3), ("verse 1", 0), ("outro", 4)]
+)
+def test_a_section_played_again_leaves_all_other_samples_as_they_were(
+    small_song, song, name, number
+):
+    again = rendered(small_song, redo(song.plan, name))
+    first, last = (round(song.section_starts[n] * RATE) for n in (number, number + 1))
+    if number == 4:
+        last = song.score.length  # it rings on
+    reach = round(FADE_SECONDS * RATE)
+    before, after = slice(0, max(first - reach, 0)), slice(last + reach, None)
+    for outside in (before, after):
+        assert again.mix[:, outside].tobytes() == song.mix[:, outside].tobytes()
+    inside = slice(first + reach, last - reach)
+    difference = again.mix[:, inside] - song.mix[:, inside]
+    assert decibels(difference, song.mix[:, inside]) > -20
+    assert again.plan.sections[number].take == 1
+    assert again.plan.mastering_gain == song.plan.mastering_gain
+
+
+def test_even_mastered_what_is_some_seconds_away_stays_as_it_was(small_song, song):
+    again = rendered(small_song, redo(song.plan, "verse 1"))
+    assert again.waveform.tobytes() != song.waveform.tobytes()
+    away = slice(round((song.section_starts[1] + 3) * RATE), None)
+    assert again.waveform[:, away].tobytes() == song.waveform[:, away].tobytes()
+
+
+def test_a_section_played_again_samples_its_own_grains_and_no_others(small_song, song):
+    known = GrainStore()
+    model = tiny_model(small_song)
+    first = render_song(plan_of(), model, known=known)
+    count = len(known)
+    second = render_song(redo(first.plan, "chorus 2"), model, known=known)
+    assert len(known) == count + 4
+    assert second.mix.tobytes() == rendered(small_song, second.plan).mix.tobytes()
+
+
+def test_a_take_can_be_had_again_and_taken_back(small_song, song):
+    seventh = redo(song.plan, "chorus 2", seed=7)
+    assert seventh.sections[3].take == 7
+    assert redo(seventh, "chorus 2", seed=0) == song.plan
+    assert redo(seventh, "chorus 2").sections[3].take == 8
+    with pytest.raises(RequestError, match="chorus 2 is take 7 already"):
+        redo(seventh, "chorus 2", seed=7)
+    with pytest.raises(
+        RequestError, match="verse 1, chorus 1, verse 2, chorus 2, outro"
+    ):
+        redo(song.plan, "bridge")
+    back = rendered(small_song, redo(seventh, "chorus 2", seed=0))
+    assert back.waveform.tobytes() == song.waveform.tobytes()
+
+
+def returned(song):
+    """The first chorus and its return, between their fades."""
+    reach, starts = round(FADE_SECONDS * RATE), song.section_starts
+    length = round((starts[2] - starts[1]) * RATE)
+    return [
+        song.mix[:, at + reach : at + length - reach]
+        for at in (round(starts[1] * RATE), round(starts[3] * RATE))
+    ]
+
+
+def test_without_variation_a_return_is_the_same_sound(song):
+    first, again = returned(song)
+    assert np.abs(first - again).max() < 1e-5  # -100 dBFS
+    assert np.abs(first).max() > 0.05
+
+
+def test_the_more_variation_is_asked_the_more_a_return_differs(small_song):
+    apart = []
+    for dial in (0.0, 0.25, 0.5, 0.75, 1.0):
+        song = rendered(small_song, plan_of(), chorus_variation=dial)
+        first, again = returned(song)
+        apart.append(decibels(again - first, first))
+        once = rendered(small_song, plan_of())
+        # The first time is as it would have been.
+        assert first.tobytes() == returned(once)[0].tobytes()
+        assert song.plan.chorus_variation == dial
+    assert apart == sorted(apart) and len(set(apart)) == 5
+    assert apart[0] < -100 and apart[-1] > -10
+
+
+def test_the_dials_stay_with_the_plan(small_song):
+    song = rendered(small_song, plan_of(), chorus_variation=0.5, loudness=-20)
+    again = rendered(small_song, SongPlan.from_json(song.plan.to_json()))
+    assert again.waveform.tobytes() == song.waveform.tobytes()
+
+
+def test_grains_have_a_seed_of_their_own(small_song, song):
+    other = rendered(small_song, plan_of(grain_seed=99))
+    assert other.mix.tobytes() != song.mix.tobytes()
+    gestures = [[s.gestures for s in one.plan.sections] for one in (song, other)]
+    assert gestures[0] == gestures[1]
+    same = rendered(small_song, plan_of(grain_seed=song.plan.seed))
+    assert same.mix.tobytes() == song.mix.tobytes()
+
+
+def test_another_loudness_needs_another_gain(small_song, song):
+    louder = rendered(small_song, song.plan, loudness=-20)
+    assert louder.plan.mastering_gain < song.plan.mastering_gain - 4
+    assert louder.master.loudness == pytest.approx(-20, abs=0.5)
+
+
+def test_a_gain_that_fits_no_more_is_found_anew(small_song, song):
+    plan = song.plan.model_copy(update={"mastering_gain": 50.0})
+    assert rendered(small_song, plan).master.loudness == pytest.approx(-14, abs=0.5)
