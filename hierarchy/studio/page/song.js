@@ -108,27 +108,27 @@ export class SongCard {
 
   showSections() {
     const { sections, working } = this;
-    const facts = JSON.stringify([sections, working, this.view.version]);
+    const facts = JSON.stringify([sections, working, this.url]);
     if (facts === this.shown.facts) return;
     this.shown.facts = facts;
     const ready = Boolean(this.view.version);
     const held = document.activeElement?.dataset?.hold;
+    const share = (seconds) => `${seconds / this.seconds * 100}%`;
     this.part(".names").replaceChildren(...sections.map((one) => {
       const button = make("button", {
         type: "button", class: one.label, title: `${capital(one.name)}, ${clock(one.start)}`,
         "aria-label": `Play ${one.name}, ${clock(one.start)}`, disabled: !this.url,
         "data-hold": `name ${one.name}`, onclick: () => this.playFrom(one.start, true),
       }, capital(one.name));
-      button.style.flexGrow = String(one.end - one.start);
+      button.style.left = share(one.start);
+      button.style.width = share(one.end - one.start);
       return button;
     }));
-    if (ready) this.part(".names").append(make("span", { class: "after" }));
-    const after = this.part(".names .after");
-    if (after) after.style.flexGrow = String(AFTER);
     this.part("details.sections").hidden = !ready;
     this.part("details.sections ul").replaceChildren(...sections.map((one) => make("li", { class: one.label },
       make("span", { class: "label" }, capital(one.name)),
-      make("span", { class: "when" }, `${clock(one.start)} – ${clock(one.end)}`),
+      make("span", { class: "when" }, `${clock(one.start)} – ${clock(one.end)}` +
+        (one.name === this.view.changed ? ", new" : "")),
       make("span", { class: "chords" }, one.chords ? one.chords.map((bar) => bar.map(chord).join(" ")).join(" | ") : ""),
       make("button", {
         type: "button", class: "quiet", "aria-label": `Play ${one.name}`,
