@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from hierarchy.configs import find_config
-from hierarchy.macro.learning import (
+from hierarchy.macro.learning import SequencerRecipe
+from hierarchy.macro.song_batches import (
     FORM_TOKENS,
     SequencerData,
-    SequencerRecipe,
     SongBatches,
     validation_batches,
 )

@@ -1,0 +1,209 @@
+"""Does a sequencer learn from an album of a few songs? Leave one out and see.
+
+    python benchmarks/adapting.py work/lofi work/pop
+    python benchmarks/adapting.py --annotations forms.jsonl harmony.jsonl --albums 4
+
+Each song of an album in turn is held out, the sequencer is adapted to the others
+with the preset that `train-sequencer --from default` takes, and the held-out song
+is foreseen before and after. An album is a corpus from prepare-corpus or, with
+--annotations, songs of one source and class that nobody trained on (the split test).
+The table gives bits for each outcome, and how many songs got cheaper; --json all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import hierarchy
+from hierarchy.configs import find_config
+from hierarchy.macro.learning import SequencerRecipe, corpus_songs, train_on_songs
+from structure.annotations import AnnotatedSong, read_annotations
+from structure.scoring import Sums, measure, sequencer_bits
+from structure.sequencer import Sequencer
+
+KINDS = ("label", "letter", "bars", "chord")
+PRETRAINED = Path(hierarchy.__file__).parent / "pretrained" / "sequencer"
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """One held-out song of an album."""
+
+    album: str
+    song: str
+    before: Sums
+    after: Sums
+
+    def bits(self, which: str) -> float:
+        """Bits for each outcome, over all kinds."""
+        sums = getattr(self, which)
+        rows = [sums[kind] for kind in KINDS]
+        return sum(bits for bits, _ in rows) / max(sum(count for _, count in rows), 1)
+
+
+def leave_one_out(
+    name: str,
+    songs: list[AnnotatedSong],
+    recipe: SequencerRecipe,
+    start_from: Path,
+    *,
+    most: int,
+    seed: int,
+) -> list[Held]:
+    """Each song (or `most` of them) foreseen before and after hearing the others."""
+    songs = [dataclasses.replace(song, source="yours", split="train") for song in songs]
+    told = Sequencer.read(start_from)
+    order = np.random.default_rng(seed).permutation(len(songs))[:most]
+    held = []
+    for place in order.tolist():
+        song = songs[place]
+        others = [other for other in songs if other.group != song.group]
+        with tempfile.TemporaryDirectory() as folder:
+            train_on_songs(
+                folder, (), others, recipe=recipe, start_from=start_from, seed=seed
+            )
+            adapted = Sequencer.read(folder)
+        (before,) = measure(sequencer_bits(told), [_seen_by(told, song)])
+        (after,) = measure(sequencer_bits(adapted), [_seen_by(adapted, song)])
+        held.append(Held(name, song.id, before, after))
+        print(
+            f"{name}: {song.id} {held[-1].bits('before'):.3f} -> "
+            f"{held[-1].bits('after'):.3f}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return held
+
+
+def _seen_by(sequencer: Sequencer, song: AnnotatedSong) -> AnnotatedSong:
+    """Energies mean nothing to a sequencer whose songs had none."""
+    if sequencer.config.knows_energy:
+        return song
+    mute = [dataclasses.replace(section, energy=None) for section in song.sections]
+    return dataclasses.replace(song, sections=tuple(mute))
+
+
+def annotated_albums(
+    files: list[Path], count: int, size: int, seed: int, split: str
+) -> dict[str, list[AnnotatedSong]]:
+    """Songs of one source and class, `size` at a time."""
+    rng = np.random.default_rng(seed)
+    pools: dict[str, list[AnnotatedSong]] = {}
+    for song in read_annotations(files, split=split):
+        name = f"{song.source} {song.genre}".strip()
+        pools.setdefault(name, []).append(song)
+    albums = {}
+    for name, pool in sorted(pools.items()):
+        order = rng.permutation(len(pool))
+        for number in range(len(pool) // size):
+            part = order[number * size : (number + 1) * size]
+            albums[f"{name} {number + 1}"] = [pool[i] for i in part]
+    chosen = rng.permutation(len(albums))[:count]
+    return {name: albums[name] for name in np.array(list(albums))[chosen].tolist()}
+
+
+def summarized(held: list[Held]) -> list[dict]:
+    """One row an album and one for all: bits before and after."""
+    rows = []
+    names = list(dict.fromkeys(one.album for one in held))
+    for name in [*names, "all"]:
+        these = [one for one in held if name in (one.album, "all")]
+        row: dict = {"album": name, "songs": len(these)}
+        for kind in KINDS:
+            for which in ("before", "after"):
+                sums = [getattr(one, which)[kind] for one in these]
+                count = sum(outcomes for _, outcomes in sums)
+                total = sum(bits for bits, _ in sums)
+                row[f"{kind}_{which}"] = total / count if count else None
+        gains = np.array([one.bits("before") - one.bits("after") for one in these])
+        draws = np.random.default_rng(0).integers(len(gains), size=(2000, len(gains)))
+        row["before"] = float(np.mean([one.bits("before") for one in these]))
+        row["after"] = float(np.mean([one.bits("after") for one in these]))
+        row["gain"] = float(gains.mean())
+        row["gain_low"], row["gain_high"] = np.percentile(
+            gains[draws].mean(axis=1), [2.5, 97.5]
+        ).tolist()
+        row["cheaper"] = int((gains > 0).sum())
+        rows.append(row)
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown, as in RESULTS.md."""
+
+    def pair(row, kind):
+        before, after = row[f"{kind}_before"], row[f"{kind}_after"]
+        return "" if before is None else f"{before:.2f} → {after:.2f}"
+
+    lines = [
+        "| album | songs | label | letter | bars | chord | all | gain | cheaper |",
+        "|---|--:|---|---|---|---|---|---|--:|",
+    ]
+    for row in rows:
+        cells = [pair(row, kind) for kind in KINDS]
+        lines.append(
+            f"| {row['album']} | {row['songs']} | {' | '.join(cells)} | "
+            f"{row['before']:.3f} → {row['after']:.3f} | {row['gain']:.3f} "
+            f"[{row['gain_low']:.3f}, {row['gain_high']:.3f}] | {row['cheaper']} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("corpora", nargs="*", type=Path)
+    parser.add_argument("--annotations", nargs="+", type=Path, default=[])
+    parser.add_argument("--split", default="test", help="of the annotations")
+    parser.add_argument("--albums", type=int, default=4, help="of annotated songs")
+    parser.add_argument("--size", type=int, default=10, help="songs of such an album")
+    parser.add_argument("--most", type=int, default=99, help="held out of an album")
+    parser.add_argument("--config", default="adapt-sequencer")
+    parser.add_argument("--steps", type=int, help="in place of those of --config")
+    parser.add_argument("--rate", type=float, help="learning rate, likewise")
+    parser.add_argument("--start-from", type=Path, default=PRETRAINED)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="write every song and the table here")
+    options = parser.parse_args()
+    recipe = SequencerRecipe.read(find_config(options.config))
+    fit = recipe.fit.limited(steps=options.steps, minutes=None)
+    if options.rate:
+        fit = dataclasses.replace(fit, learning_rate=options.rate)
+    recipe = dataclasses.replace(recipe, fit=fit)
+    albums = {folder.name: corpus_songs(folder) for folder in options.corpora}
+    if options.annotations:
+        albums |= annotated_albums(
+            options.annotations,
+            options.albums,
+            options.size,
+            options.seed,
+            options.split,
+        )
+    held = []
+    for name, songs in albums.items():
+        held += leave_one_out(
+            name,
+            songs,
+            recipe,
+            options.start_from,
+            most=options.most,
+            seed=options.seed,
+        )
+    rows = summarized(held)
+    print(table(rows))
+    if options.json:
+        told = [dataclasses.asdict(one) for one in held]
+        text = json.dumps({"albums": rows, "songs": told}, indent=1)
+        options.json.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
