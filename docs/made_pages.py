@@ -323,7 +323,8 @@ def notebooks() -> str:
 # ---- The API ---------------------------------------------------------------------
 
 GROUPS = {
-    "Songs": ("compose_song", "render_song", "Song"),
+    "Songs": ("compose_song", "render_song", "redo", "Song", "GrainStore"),
+    "Albums": ("read_album", "plan_album", "render_album", "AlbumRequest", "Album"),
     "Recordings and corpora": ("prepare_corpus", "Corpus", "measure", "Features"),
     "Training": (
         *("train_grains", "train_sequencer", "find_config", "PRETRAINED"),
@@ -334,14 +335,17 @@ GROUPS = {
         *("GrainRequest", "Grain"),
     ),
     "Sound": ("read_waveform", "write_waveform", "hear"),
-    "Pictures": ("draw_song", "draw_plan", "draw_grain", "see"),
+    "Pictures": ("draw_song", "draw_plan", "draw_grain", "see", "watch"),
     "Inside a grain": (
         *("split_bands", "join_bands", "to_shape", "from_shape"),
         *("Sketch", "render_sinusoids"),
     ),
     "The machine": ("use_all_cores", "keep_compiled_programs"),
     "Plans": ("SongPlan", "Section", "parse_form", "NAMED_FORMS", "Chord", "Key"),
-    "Composing": ("Sequencer", "compose", "SongRequest", "SectionRequest"),
+    "Composing": (
+        *("compose", "complete", "compose_anew", "SongRequest", "SectionRequest"),
+        *("HalfPlan", "Sequencer", "read_annotations", "AnnotatedSong"),
+    ),
     "Listening": ("listen", "Heard"),
 }
 """How the names of a package are grouped; what is in no group comes last."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hierarchy.devices import keep_compiled_programs, use_all_cores
     from hierarchy.export.pictures import draw_grain, draw_plan, draw_song
     from hierarchy.export.session import export_song
-    from hierarchy.export.showing import hear, see
+    from hierarchy.export.showing import hear, see, watch
     from hierarchy.macro.choosing import natural_tempo
     from hierarchy.macro.clips import make_clips
     from hierarchy.macro.grain_store import GrainStore
@@ -95,6 +95,7 @@ _HOMES = {
     "train_grains": "micro.learning",
     "train_sequencer": "macro.learning",
     "use_all_cores": "devices",
+    "watch": "export.showing",
     "write_waveform": "material.audio",
 }
 """Where each name lives; after a colon, what it is called there."""
@@ -144,6 +145,7 @@ __all__ = [
     "train_grains",
     "train_sequencer",
     "use_all_cores",
+    "watch",
     "write_waveform",
 ]
 

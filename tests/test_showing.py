@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 import soundfile
 
-from hierarchy import hear, see
+from hierarchy import hear, see, watch
 from structure.errors import RequestError
 
 pytest.importorskip("IPython", reason="players are shown in notebooks")
@@ -59,3 +59,20 @@ def test_a_picture_becomes_as_wide_as_asked_and_no_wider_than_it_is(tmp_path):
     path.write_text("no picture")
     with pytest.raises(RequestError, match="not a picture"):
         see(path)
+
+
+def test_a_bar_fills_up_and_says_when_it_is_done(monkeypatch):
+    from IPython import display
+
+    shown = []
+
+    class Handle:
+        def update(self, html):
+            shown.append(html.data)
+
+    monkeypatch.setattr(display, "display", lambda *_, **__: Handle())
+    report = watch("Making grains")
+    for done in range(101):
+        report(done, 100)
+    assert 'value="0" max="100"' in shown[0] and "done in" in shown[-1]
+    assert len(shown) < 20

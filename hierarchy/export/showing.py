@@ -1,8 +1,10 @@
-"""Sounds to players and pictures to images in a notebook, small enough to be kept there."""
+"""Sounds, pictures and progress in a notebook, small enough to be kept there."""
 
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ HIGHEST_RATE = 44_100
 # libsndfile's measure for Vorbis, 0 is the largest file: some 64 kbit/s in stereo.
 COMPRESSION = 0.8
 COLOURS = 96
+SECONDS_BETWEEN = 0.2  # two pictures of a bar
 
 
 def hear(
@@ -92,6 +95,38 @@ def see(path: str | Path, *, width: int = 800) -> Image:
     file = io.BytesIO()
     picture.quantize(COLOURS).save(file, "PNG", optimize=True)
     return display.Image(data=file.getvalue(), format="png", width=picture.width)
+
+
+def watch(what: str) -> Callable[[int, int], None]:
+    """A bar in a notebook for what takes long: pass the result as `progress`.
+
+    Args:
+        what: is being done, in words.
+
+    Returns:
+        A function that is called with (done, in all).
+
+    Raises:
+        RequestError: without IPython.
+    """
+    display = _notebook("watch() shows a bar", "pass progress=print instead")
+    began, shown = time.monotonic(), 0.0
+    handle = display.display(display.HTML(f"{what} ..."), display_id=True)
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done < total and now - shown < SECONDS_BETWEEN:
+            return
+        shown = now
+        text = f"{what}: {done} of {total}, {now - began:.0f} s"
+        if done >= total:
+            text = f"{what}: done in {now - began:.0f} s"
+        handle.update(
+            display.HTML(f'<progress value="{done}" max="{total}"></progress> {text}')
+        )
+
+    return report
 
 
 def _notebook(what: str, instead: str):
