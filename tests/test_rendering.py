@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from hierarchy.macro.mastering import loudness_lufs, true_peak_db
-from hierarchy.macro.performing import RING
-from hierarchy.macro.rendering import render_song
+from hierarchy.macro.mixing import Score
+from hierarchy.macro.performing import EARLY, RING
+from hierarchy.macro.rendering import arrange, render_song
+from hierarchy.material.audio import inspect_audio, read_tags, read_waveform
 from hierarchy.material.moments import moments_of
 from structure.errors import RequestError
 from structure.plan import SongPlan
@@ -106,3 +108,48 @@ def test_the_plan_tells_what_each_bar_is_most_like_and_copies_are_not_kept(model
     assert sum(a == b for a, b in zip(found, likeness, strict=True)) == 3
     again = render_song(SongPlan.from_json(other.plan.to_json()), watched)
     np.testing.assert_array_equal(again.mix, other.mix)
+
+
+@pytest.mark.parametrize("bits, step", [(16, 2**-15), (24, 2**-23)])
+def test_a_song_is_written_with_dither_and_its_tags(song, tmp_path, bits, step):
+    path, told = tmp_path / "song.wav", []
+    tags = {"artist": "Me", "tracknumber": "3"}
+    song.write(path, bits=bits, tags=tags, progress=lambda *at: told.append(at))
+    written, rate = read_waveform(path)
+    assert rate == RATE and inspect_audio(path).coding == f"WAV PCM_{bits}"
+    error = written - song.waveform
+    assert np.abs(error).max() <= 1.5 * step
+    assert 0.2 * step < error.std() < step
+    assert read_tags(path)["artist"] == "Me" and read_tags(path)["title"] == "Untitled"
+    assert told[-1] == (song.score.length, song.score.length)
+    again = tmp_path / "again.wav"
+    song.write(again, bits=bits, tags=tags)
+    assert again.read_bytes() == path.read_bytes()
+    assert true_peak_db(written) <= -1 and np.abs(written).max() < 1
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg"])
+def test_a_song_is_written_in_other_formats_too(song, tmp_path, suffix):
+    path = tmp_path / f"song{suffix}"
+    song.write(path, tags={"album": "Ours"})
+    assert read_waveform(path)[0].shape == song.waveform.shape
+    assert read_tags(path)["album"] == "Ours"
+
+
+def test_songs_have_16_or_24_bits(song, tmp_path):
+    with pytest.raises(RequestError, match="12 bits"):
+        song.write(tmp_path / "song.wav", bits=12)
+
+
+def test_the_last_downbeat_of_ten_minutes_is_on_its_sample(model):
+    plan = small_plan("A" * 76, tempo=131.3)
+    assert plan.seconds > 540
+    performance = arrange(plan, model).performance
+    bar = plan.beats_per_bar * plan.beat_seconds * RATE
+    for place, placement in enumerate(performance.placements[: plan.bars]):
+        assert abs(placement.start + EARLY * RATE - place * bar) <= 1
+    starts = Score(plan, (), performance.placements, (), 0, RATE).downbeats
+    assert (
+        max(abs(s - e * RATE) for s, e in zip(starts, plan.starts(), strict=True))
+        <= 0.5
+    )
