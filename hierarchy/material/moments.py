@@ -92,7 +92,7 @@ class Moments:
         return Nearest(
             self.songs[self.song[found]],
             round(float(self.seconds[found]), 2),
-            float(alike[:, found].max()),
+            round(float(alike[:, found].max()), 4),
         )
 
     def write(self, path: str | Path) -> None:

@@ -22,6 +22,7 @@ from hierarchy.material.moments import Moments
 from hierarchy.material.sketch import ranks
 from hierarchy.micro import conditions, sampling
 from hierarchy.micro.conditions import FLAGS
+from hierarchy.micro.levelling import hold_levels, to_unit_level
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.checkpoint import (
     load_weights,
@@ -314,11 +315,13 @@ def _sample_batch(model, requests, batch, sample) -> list[np.ndarray]:
         jax.vmap(jax.random.key)(np.array([row["seed"] for row in rows])),
         lengths=[length + 1 for length in own],
     )
-    shapes = [
-        to_unit_level(one[: count * PIECE * config.steps_per_frame], length)
-        for one, count, length in zip(shape, pieces, own, strict=True)
-    ]
-    waveforms = _sound(shapes, [row["levels"] for row in rows])
+    levels = [row["levels"] for row in rows]
+    shapes = []
+    for one, asked, length in zip(shape, levels, own, strict=True):
+        asked = asked[CONTEXT:-CONTEXT]
+        one = to_unit_level(one[: len(asked) * config.steps_per_frame], length)
+        shapes.append(hold_levels(one, asked, length))
+    waveforms = _sound(shapes, levels)
     return [
         waveform[WARM_UP * FRAME : length * FRAME]
         for waveform, length in zip(waveforms, own, strict=True)
@@ -452,33 +455,3 @@ def _sound(shapes: list[np.ndarray], levels: list[np.ndarray]) -> list[np.ndarra
 def _sound_pieces(shape, levels):
     waveform = filterbank.join(from_shape(shape, levels))
     return waveform[..., CONTEXT * FRAME : -CONTEXT * FRAME]
-
-
-EVENING = 12  # frames on either side over which a grain's level is evened out
-MOST_GAIN = 30.0  # where little is asked, what comes first is little too
-
-
-def to_unit_level(shape: np.ndarray, frames: int) -> np.ndarray:
-    """Shape whose level, over a quarter of a second, is what shape's level is: 1.
-
-    What the model draws with little to go by is quieter than what it learned from,
-    since a mean is quieter than what it is the mean of.
-
-    Args:
-        shape: float32 [steps, bands].
-        frames: that were asked for; those after them do not count.
-
-    Returns:
-        float32 [steps, bands].
-    """
-    steps = FRAME // shape.shape[-1]
-    cut = shape.reshape(-1, steps, shape.shape[-1])
-    power = np.square(cut[:frames]).mean(axis=1, dtype=np.float64)
-    upto = np.concatenate([np.zeros_like(power[:1]), power.cumsum(axis=0)])
-    at = np.arange(len(cut))
-    first = np.clip(at - EVENING, 0, frames)
-    last = np.clip(at + EVENING + 1, 0, frames)
-    count = np.maximum(last - first, 1)[:, None]
-    gain = 1 / np.sqrt((upto[last] - upto[first]) / count + 1e-6)
-    gain = np.clip(gain, 1 / MOST_GAIN, MOST_GAIN).astype(np.float32)
-    return (cut * gain[:, None]).reshape(shape.shape)
