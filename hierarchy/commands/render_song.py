@@ -34,7 +34,9 @@ def render_song(
     key: asking.Key = None,
     tempo: asking.Tempo = None,
     minutes: asking.Minutes = None,
+    bars: asking.Bars = None,
     meter: asking.Meter = None,
+    chords: asking.Chords = None,
     title: asking.Title = None,
     seed: asking.Seed = None,
     grain_seed: Annotated[
@@ -154,7 +156,7 @@ def render_song(
     cli.check_file("--out", out, SOUND)
     if picture:
         cli.check_file("--picture", picture, asking.PICTURES)
-    asked = asking.Asked(form, key, tempo, minutes, meter)
+    asked = asking.Asked(form, key, tempo, minutes, meter, bars, chords)
     if plan and (given := asked.names()):
         raise cli.RequestError(
             f"{given} with --plan: the plan says that already; edit {plan} or leave "
