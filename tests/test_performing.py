@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierarchy.macro.choosing import choose_gestures
-from hierarchy.macro.performing import EARLY, LEAD, RING, perform
+from hierarchy.macro.performing import (
+    EARLY,
+    LEAD,
+    RING,
+    _attack,
+    _octaves_brighter,
+    perform,
+)
 from hierarchy.material.features import BANDS, HOP, chroma_of
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord
@@ -190,3 +197,18 @@ def test_the_song_dies_away_after_its_last_bar(book):
     assert ringing[-6] < 0.1 * performance.requests[0].levels[0].max()
     # 24 dB a second, and then to nothing.
     assert ringing[-6] < 0.1 * ringing[20:].max()
+
+
+def test_what_is_brighter_is_said_to_be_brighter():
+    dark = np.tile(0.5 ** np.arange(16), (3, 1)).astype(np.float32)
+    np.testing.assert_allclose(_octaves_brighter(dark, dark), 0, atol=1e-6)
+    assert (_octaves_brighter(dark[:, ::-1], dark) > 1).all()
+
+
+def test_an_attack_is_where_levels_rise_and_only_there():
+    levels = np.full([20, 16], 0.001, np.float32)
+    levels[8:] = 0.1
+    strength = _attack(levels, 44100)
+    assert strength.argmax() == 8
+    assert strength[8] > 0.9
+    assert np.delete(strength, 8).max() == 0

@@ -261,6 +261,7 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
     low, high = int(source.min()) // 2 * 2, int(source.max()) // 2 * 2 + 4
     clips = _Reader(book, low, high)
     levels, brightness, onset, tonality = clips.frames(source)
+    heard = levels
     drawn = np.clip(np.rint(source[::2] / 2 - 0.25).astype(int), 0, None)
     sketch = clips.sketch(drawn)
     here = beat[::2]
@@ -292,6 +293,10 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
         levels, sketch = _faded(levels, sketch, decay)
         onset = np.where(over > 0.1, 0.0, onset)
     levels = np.maximum(levels, FLOOR).astype(np.float32)
+    # What is said of a frame's colour has to agree with its levels.
+    brightness = brightness + _octaves_brighter(levels[0], heard[0])
+    joined = np.abs(np.diff(source, prepend=source[:1] - 1)) > 2.5
+    onset = np.where(joined, np.maximum(onset, _attack(levels[0], sample_rate)), onset)
 
     jumps = np.zeros(len(drawn), bool)
     jumps[1:] = (np.abs(np.diff(source[::2])) > 6) & (onset[2::2] > 0.3)
@@ -308,6 +313,29 @@ def _timeline(plan, section, book: Book, sample_rate, *, ring: bool) -> _Timelin
     return _Timeline(
         before, levels, brightness, onset, tonality, place, sketch, phase, chroma
     )
+
+
+def _octaves_brighter(levels: np.ndarray, than: np.ndarray) -> np.ndarray:
+    """By how many octaves the centroid of levels [frames, bands] lies higher."""
+    middle = np.arange(levels.shape[-1]) + 0.5
+    now, before = (
+        (x * middle).sum(axis=1) / np.maximum(x.sum(axis=1), FLOOR)
+        for x in (levels, than)
+    )
+    return np.log2(now / np.maximum(before, FLOOR)).astype(np.float32)
+
+
+def _attack(levels: np.ndarray, sample_rate: int) -> np.ndarray:
+    """How strongly levels [frames, bands] rise, as `features` hears it: 0 to 1.
+
+    There each mel band counts the same, so that a low band of ours, which holds many,
+    counts for more.
+    """
+    edges = np.linspace(0, sample_rate / 2, levels.shape[-1] + 1)
+    share = np.diff(np.log1p(edges / 700))
+    decibels = 20 * np.log10(np.maximum(levels, 10 * FLOOR))
+    rise = np.maximum(np.diff(decibels, axis=0, prepend=decibels[:1]), 0)
+    return np.tanh(rise @ (share / share.sum()) / 5).astype(np.float32)
 
 
 def _faded(levels, sketch: Sketch, gain: np.ndarray) -> tuple[np.ndarray, Sketch]:
