@@ -139,7 +139,9 @@ class GrainModel:
         """
         folder = Path(folder)
         config = read_config(folder, WaveNetConfig)
-        net = load_weights(WaveNet(config, rngs=nnx.Rngs(0)), folder)
+        # Its shapes are enough: drawing weights that the file replaces takes seconds.
+        empty = nnx.eval_shape(lambda: WaveNet(config, rngs=nnx.Rngs(0)))
+        net = load_weights(empty, folder)
         books = {}
         # The style that is taken when none is asked for comes first.
         first = read_extra(folder).get("default_style")
