@@ -221,9 +221,12 @@ def test_kinds_of_files_that_are_not_taken_are_refused_by_their_names():
 WORKER = """
 import json, os, sys, time
 def say(**what): print(json.dumps(what), flush=True)
+number = None
 for line in sys.stdin:
     job = json.loads(line)
     if "stop" in job:
+        if job["stop"] != number: continue
+        say(id=number, stopped=True)
         continue
     number, do = job["id"], job["do"]
     if do == "crash": os._exit(3)

@@ -115,6 +115,7 @@ class Lane:
         self._command = command or (sys.executable, *worker)
         self._waiting: list[Job] = []
         self._now: Job | None = None
+        self._waking: Job | None = None
         self._new = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -122,6 +123,9 @@ class Lane:
         """Let a job wait for its turn."""
         self._waiting.append(job)
         self._new.set()
+        if self._waking is not None and self._process is not None:
+            # Rather this one than what was only to be ready for it.
+            self._send({"stop": self._waking.number})
         job.changed()
         return job
 
@@ -150,7 +154,9 @@ class Lane:
         """Work until cancelled; then nothing of it is left running."""
         try:
             if self._wake is not None:
-                await self._work(Job(dict(self._wake)))
+                self._waking = Job(dict(self._wake))
+                await self._work(self._waking)
+                self._waking = None
                 self.awake = True
             while True:
                 await self._new.wait()
@@ -216,7 +222,7 @@ class Lane:
     async def _start(self) -> None:
         home = str(Path(hierarchy.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
-        self._process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -225,6 +231,7 @@ class Lane:
             # Ctrl-C is for the studio; the worker ends when its input does.
             start_new_session=True,
         )
+        self._process = process
 
     def _send(self, order: dict) -> None:
         self._process.stdin.write(json.dumps(order).encode() + b"\n")

@@ -62,13 +62,19 @@ def _sequencer() -> Sequencer:
 
 
 def wake(job: dict, told: Told) -> dict:
-    """Read the models before anybody asks, so that nobody waits for that."""
+    """Read the models and make a sound, before anybody asks: nobody waits for that then.
+
+    It is given up as soon as somebody does ask; what has been done by then stays done.
+    """
     keep_compiled_programs()
     use_all_cores()
     told.check()
     model = _model(job["model"])
     told.check()
-    compose(_sequencer(), SongRequest(form="V4"), seed=0)
+    plan = compose(_sequencer(), SongRequest(form="V1 C1", tempo=200), seed=0)
+    told.check()
+    arranged = arrange(plan, model)
+    render_first(arranged, model, 1, GrainStore(), told.stage("Waking up"))
     return {"styles": list(model.styles)}
 
 
