@@ -68,7 +68,7 @@ def agree(
     prints = fingerprint(model), fingerprint(sequencer)
     same_models = recorded and (recorded.model, recorded.sequencer) == prints
     if same_models and before == asked:
-        _strike_off(folder, recorded, keep_unlike=True, trusting=skip_existing)
+        _strike_off(folder, recorded, keep_unlike=not replace, trusting=skip_existing)
         return recorded.plan, prints[0]
     if recorded and not alone():
         raise RequestError(
@@ -80,7 +80,7 @@ def agree(
         sequencer=prints[1],
         plan=_plan(asked, model, sequencer, progress),
     )
-    if recorded:
+    if recorded or folder.manifest_path.exists():
         if not (replace or skip_existing):
             _refuse_to_lose_work(folder, recorded, new)
     else:
@@ -126,15 +126,16 @@ def _refuse_to_lose_work(
     still = {sound_id(track, new.model) for track in new.plan.tracks}
     mixes = [
         track.number
-        for track in recorded.plan.tracks
+        for track in (recorded.plan.tracks if recorded else ())
         if folder.mix_path(track, recorded.model).exists()
         and sound_id(track, recorded.model) not in still
     ]
     if lost := sorted({*finished, *mixes}):
         numbers = ", ".join(map(str, lost))
-        reason = _difference(recorded, new)
+        reason = _difference(recorded, new) if recorded else "by another version"
+        title = recorded.plan.title if recorded else manifest.title
         raise RequestError(
-            f"{folder.path} holds {recorded.plan.title!r}, asked for differently "
+            f"{folder.path} holds {title!r}, asked for differently "
             f"({reason}); song{'s' * (len(lost) > 1)} {numbers} would be made anew. "
             "--replace does that, --skip-existing keeps the finished songs, another "
             "--out leaves all as it is"

@@ -65,9 +65,10 @@ def finish(
         return None
     if before and done:
         # Decided when the first songs were finished, which keep their bytes.
-        gain, rate = before.gain, before.sample_rate
+        gain, rate, asked_for = before.gain, before.sample_rate, before.loudness_asked
     else:
         gain, rate = _decide(folder, album, mixed, fingerprint, watch)
+        asked_for = album.request.loudness
     facts = Manifest(
         title=album.title,
         artist=album.request.artist,
@@ -78,7 +79,7 @@ def finish(
         sample_rate=rate,
         gain=gain,
         loudness=None,
-        loudness_asked=album.request.loudness,
+        loudness_asked=asked_for,
         true_peak=None,
         cover=None,
         cue=None,

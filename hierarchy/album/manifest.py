@@ -83,6 +83,7 @@ class Manifest(_Part):
         gain: decibels from each song's mix to its limiter, one for the whole album;
             decided when all songs were first mixed, and kept.
         loudness: of all finished songs together, in LUFS.
+        loudness_asked: when the gain was decided.
         true_peak: the highest of any finished song, in dBTP.
         cover, cue, playlist, request: files beside the manifest.
     """

@@ -98,8 +98,9 @@ class SongEntry(_Strict):
 
     @pydantic.model_validator(mode="after")
     def _a_plan_says_the_rest(self):
-        said = {"form", "key", "tempo", "minutes", "meter", "energy"}
-        if self.plan and (both := sorted(said & self.model_fields_set)):
+        said = ("form", "key", "tempo", "minutes", "meter", "energy")
+        both = [name for name in said if getattr(self, name) is not None]
+        if self.plan and both:
             raise ValueError(
                 f"{', '.join(both)} beside a plan, which says that already; leave out "
                 "one of them"
