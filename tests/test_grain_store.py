@@ -9,6 +9,7 @@ from hierarchy.macro import grain_store
 from hierarchy.macro.grain_store import (
     GrainStore,
     grain_name,
+    grains_beside,
     model_digest,
     sample_missing,
 )
@@ -42,6 +43,26 @@ def test_a_folder_is_found_again_by_another_store(tmp_path):
     again = GrainStore(tmp_path)
     assert list(again) == ["x"] and again["x"].dtype == np.float32
     assert [path.name for path in tmp_path.iterdir()] == ["x.grain.npy"]
+
+
+def test_grains_beside_a_song_are_gone_with_it_and_found_by_who_goes_on(tmp_path):
+    song = tmp_path / "songs" / "song.wav"
+    with grains_beside(song) as store:
+        store["a"] = np.ones([2, 3])
+        (folder,) = song.parent.iterdir()
+        # As if it had been killed: all but the lock stays.
+        left = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with grains_beside(song) as other:
+            assert "a" not in other and other.folder != store.folder
+        assert "a" in store
+    assert not list(song.parent.iterdir())
+    folder.mkdir()
+    for name, data in left.items():
+        (folder / name).write_bytes(data)
+    with pytest.raises(KeyboardInterrupt), grains_beside(song) as again:
+        assert list(again) == ["a"]
+        raise KeyboardInterrupt
+    assert not list(song.parent.iterdir())
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -203,7 +202,7 @@ def render_song(
             seed = cli.chosen_seed(seed)
         cli.wake_jax()
         from hierarchy.macro.choosing import natural_tempo
-        from hierarchy.macro.grain_store import GrainStore
+        from hierarchy.macro.grain_store import GrainStore, grains_beside
         from hierarchy.macro.rendering import redo
         from hierarchy.macro.rendering import render_song as render
         from hierarchy.micro.grains import GrainModel
@@ -222,12 +221,12 @@ def render_song(
             song_plan = asking.compose(request, sequencer, seed=seed)
             song_plan = song_plan.model_copy(update={"grain_seed": grain_seed})
         with contextlib.ExitStack() as kept:
-            if grains is None:
-                # Beside the song: a long one is not held in memory.
+            if grains:
                 out.parent.mkdir(parents=True, exist_ok=True)
-                prefix = f".{out.stem}-"
-                folder = tempfile.TemporaryDirectory(prefix=prefix, dir=out.parent)
-                grains = Path(kept.enter_context(folder))
+                known = GrainStore(grains)
+            else:
+                # A long song's grains are not held in memory.
+                known = kept.enter_context(grains_beside(out))
             song = render(
                 song_plan,
                 grain_model,
@@ -235,7 +234,7 @@ def render_song(
                 chorus_variation=chorus_variation,
                 max_similarity=max_similarity,
                 loudness=loudness,
-                known=GrainStore(grains),
+                known=known,
                 folder=out.parent,
                 progress=stage("Making grains"),
             )

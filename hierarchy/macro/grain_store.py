@@ -7,8 +7,12 @@ albums can share one; and what is in it need not be sampled again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 
@@ -84,6 +88,30 @@ class GrainStore(MutableMapping[str, np.ndarray]):
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}{_SUFFIX}"
+
+
+@contextlib.contextmanager
+def grains_beside(path: str | Path) -> Iterator[GrainStore]:
+    """A store in a hidden folder beside a file that is being made, gone afterwards.
+
+    Where the work is killed, what was sampled stays there, and the same work goes on
+    from it. Whoever else makes the same file at the same time has a folder of their own.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        folder = path.with_name(f".{path.name}.grains")
+        folder.mkdir(exist_ok=True)
+        lock = held.enter_context((folder / "lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            prefix = f"{folder.name}-"
+            other = tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent)
+            yield GrainStore(held.enter_context(other))
+        else:
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            yield GrainStore(folder)
 
 
 class StoredGrains(Sequence[Grain]):
