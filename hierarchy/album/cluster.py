@@ -93,9 +93,15 @@ class _Round:
         self.ray, self.folder, self.album = ray, folder, album
         self.fingerprint, self.watch = fingerprint, watch
         self.model = ray.put(pack_model(model))
-        self.task = ray.remote(num_cpus=self._cores(), max_retries=RETRIES)(
-            mix_remotely
-        )
+        # What a machine without processors is there for is not songs.
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = [node for node in nodes if node.get("CPU", 0) >= 1] or [{"CPU": 1}]
+        self.cores = int(min(CORES, max(node["CPU"] for node in nodes)))
+        # Songs of one album are made on one kind of device.
+        self.graphics = all(node.get("GPU", 0) >= 1 for node in nodes)
+        self.task = ray.remote(
+            num_cpus=self.cores, num_gpus=int(self.graphics), max_retries=RETRIES
+        )(mix_remotely)
         self.given: dict[Any, tuple[Track, contextlib.ExitStack]] = {}
         self.failed: dict[int, Failure] = {}
 
@@ -119,13 +125,6 @@ class _Round:
                 self.ray.cancel(task, force=True)
                 claim.close()
 
-    def _cores(self) -> int:
-        """As many as a task would like, or as the largest machine has."""
-        most = max(
-            (node["Resources"].get("CPU", 0) for node in self.ray.nodes()), default=1
-        )
-        return int(max(1, min(CORES, most)))
-
     def _give(self, wanted: set[int]) -> list[Track]:
         """Give away what nobody has; returns what other runs have."""
         others = []
@@ -141,10 +140,8 @@ class _Round:
                     continue
                 if self.folder.is_mixed(track, self.fingerprint):
                     continue
-                plan = track.plan.to_json()
-                task = self.task.remote(
-                    plan, self.model, self.fingerprint, self._cores()
-                )
+                plan, asked = track.plan.to_json(), (self.cores, self.graphics)
+                task = self.task.remote(plan, self.model, self.fingerprint, *asked)
                 self.given[task] = track, claim.pop_all()
                 self.watch(Doing("On the cluster", song=track.number))
         return others
@@ -191,7 +188,11 @@ def pack_model(folder: str | Path) -> dict[str, bytes]:
 
 
 def mix_remotely(
-    plan: str, model: dict[str, bytes], fingerprint: str, cores: int
+    plan: str,
+    model: dict[str, bytes],
+    fingerprint: str,
+    cores: int,
+    graphics: bool = False,
 ) -> tuple[str, np.ndarray, int]:
     """What a machine of the cluster does: one song, from its plan to its mix.
 
@@ -200,12 +201,17 @@ def mix_remotely(
         model: what `pack_model` gave.
         fingerprint: of the model.
         cores: of the processor, to be used.
+        graphics: whether a graphics card is to be used.
 
     Returns:
         The plan as rendered, the mix float32 [2, samples], and its rate.
     """
+    import jax
+
     from hierarchy.devices import keep_compiled_programs, use_all_cores
 
+    if not graphics:
+        jax.config.update("jax_platforms", "cpu")
     keep_compiled_programs()
     use_all_cores(most=cores)
     from hierarchy.macro.grain_store import GrainStore

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 import time
 from pathlib import Path
@@ -115,6 +116,8 @@ def _died(folder, fingerprint, wanted, workers) -> list[Failure]:
 
 def _work(path, model, fingerprint, wanted, cores, parent, reports) -> None:
     """What each process does."""
+    # Ctrl-C is for the process that a person started; it ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cores:
         os.sched_setaffinity(0, cores)
     # Several processes on one graphics card cannot each take most of its memory.
