@@ -27,11 +27,14 @@ from hierarchy.micro.mixture import NARROWEST
 from hierarchy.micro.packing import Packed, aligned
 from hierarchy.micro.sampling import HIGHEST, LOWEST
 from hierarchy.micro.tiles import (
+    CLEAR,
+    COPY,
     FLOAT32,
     GATE,
     LANES,
     PANEL,
     PLAIN,
+    POSITIVE,
     RECTIFY,
     address,
     products,
@@ -42,7 +45,7 @@ class Work(NamedTuple):
     """What some streams carry from step to step, and room to compute in.
 
     Attributes:
-        pasts: float32, each layer's [dilation, streams, residual], one behind the other.
+        pasts: float32, each layer's [dilation, streams, past_row], one behind the other.
         trunk: residual and skip, float32 [streams, row]; so the others.
         gated, rectified, hidden, last, straight, context, gates: of one step or frame.
         noise: float32 [streams, steps_per_frame, uniforms, band_row].
@@ -67,7 +70,7 @@ class Work(NamedTuple):
         size = packed.sizes
         noise = [streams, size.steps_per_frame, size.uniforms, size.band_row]
         return cls(
-            pasts=aligned(int(packed.dilations.sum()) * streams * size.residual),
+            pasts=aligned(int(packed.dilations.sum()) * streams * size.past_row),
             trunk=aligned([streams, size.trunk_row]),
             gated=aligned([streams, size.gate_row]),
             rectified=aligned([streams, size.trunk_row]),
@@ -127,7 +130,7 @@ def kernel(rows: int, form: int):
         frame_steps = size.steps_per_frame
         trunk_row, gate_row, head_row = size.trunk_row, size.gate_row, size.head_row
         context_row, last_row = size.context_row, size.last_row
-        band_row, gates_row = size.band_row, size.gates_row
+        band_row, gates_row, past_row = size.band_row, size.gates_row, size.past_row
         streams = len(keys)
         layers = len(net.dilations)
         stored = 4 if form == 0 else 2 if form == 1 else 1
@@ -179,8 +182,10 @@ def kernel(rows: int, form: int):
                     front + 4 * net.frame_at[2], address(net.nothing), 0, 0,
                     trunk, trunk_row,
                 )  # fmt: skip
-                for stream in range(streams):
-                    work.trunk[stream, residual:] = 0
+                tiles.move(
+                    CLEAR, streams, trunk_row - enter_panels * PANEL, trunk, 0,
+                    trunk + 4 * enter_panels * PANEL, trunk_row,
+                )  # fmt: skip
                 if classes == 0:
                     products(
                         PLAIN, rows, FLOAT32, streams, band_row // PANEL,
@@ -192,20 +197,27 @@ def kernel(rows: int, form: int):
                 past = 0
                 for layer in range(layers):
                     dilation = net.dilations[layer]
-                    slot = past + (now % dilation) * streams * residual
+                    slot = past + (now % dilation) * streams * past_row
                     products(
                         GATE, rows, form, streams, gate_row // LANES,
-                        address(work.pasts) + 4 * slot, residual, residual,
+                        address(work.pasts) + 4 * slot, past_row, residual,
                         trunk, trunk_row, residual,
                         steps_ + stored * net.step_at[2 * layer],
                         gates + 8 * layer * gate_row, gates_row,
                         scales + 4 * net.scale_at[2 * layer],
                         gated, gate_row,
                     )  # fmt: skip
-                    for stream in range(streams):
-                        begin = slot + stream * residual
-                        for i in range(residual):
-                            work.pasts[begin + i] = work.trunk[stream, i]
+                    if layer + 1 < layers:
+                        following = past + dilation * streams * past_row
+                        slots = net.dilations[layer + 1]
+                        following += (now % slots) * streams * past_row
+                        tiles.fetch(
+                            address(work.pasts) + 4 * following, 4 * streams * past_row
+                        )
+                    tiles.move(
+                        COPY, streams, residual, trunk, trunk_row,
+                        address(work.pasts) + 4 * slot, past_row,
+                    )  # fmt: skip
                     products(
                         PLAIN, rows, form, streams, trunk_row // PANEL,
                         gated, gate_row, size.gate, 0, 0, 0,
@@ -214,12 +226,11 @@ def kernel(rows: int, form: int):
                         scales + 4 * net.scale_at[2 * layer + 1],
                         trunk, trunk_row,
                     )  # fmt: skip
-                    past += dilation * streams * residual
-                for stream in range(streams):
-                    for i in range(skip):
-                        work.rectified[stream, i] = max(
-                            work.trunk[stream, residual + i], np.float32(0)
-                        )
+                    past += dilation * streams * past_row
+                tiles.move(
+                    POSITIVE, streams, skip, trunk + 4 * residual, trunk_row,
+                    rectified, trunk_row,
+                )  # fmt: skip
                 products(
                     RECTIFY, rows, form, streams, head_row // PANEL,
                     rectified, trunk_row, skip, 0, 0, 0,
@@ -259,73 +270,23 @@ def kernel(rows: int, form: int):
     return run
 
 
-_word = np.uint32  # Numba widens what it adds; each sum is cut back
-
-
-@njit
-def _mix(x0, x1, turn):
-    x0 = _word(x0 + x1)
-    return x0, _word(_word(x1 << turn) | _word(x1 >> (32 - turn))) ^ x0
-
-
-@njit
-def threefry(key0, key1, x0, x1):
-    """Two words of Threefry 2x32 with 20 rounds, all uint32, as JAX has it.
-
-    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-    """
-    key2 = _word(key0 ^ key1 ^ _word(0x1BD11BDA))
-    x0, x1 = _word(x0 + key0), _word(x1 + key1)
-    x0, x1 = _mix(x0, x1, 13)
-    x0, x1 = _mix(x0, x1, 15)
-    x0, x1 = _mix(x0, x1, 26)
-    x0, x1 = _mix(x0, x1, 6)
-    x0, x1 = _word(x0 + key1), _word(x1 + key2 + 1)
-    x0, x1 = _mix(x0, x1, 17)
-    x0, x1 = _mix(x0, x1, 29)
-    x0, x1 = _mix(x0, x1, 16)
-    x0, x1 = _mix(x0, x1, 24)
-    x0, x1 = _word(x0 + key2), _word(x1 + key0 + 2)
-    x0, x1 = _mix(x0, x1, 13)
-    x0, x1 = _mix(x0, x1, 15)
-    x0, x1 = _mix(x0, x1, 26)
-    x0, x1 = _mix(x0, x1, 6)
-    x0, x1 = _word(x0 + key0), _word(x1 + key1 + 3)
-    x0, x1 = _mix(x0, x1, 17)
-    x0, x1 = _mix(x0, x1, 29)
-    x0, x1 = _mix(x0, x1, 16)
-    x0, x1 = _mix(x0, x1, 24)
-    x0, x1 = _word(x0 + key1), _word(x1 + key2 + 4)
-    x0, x1 = _mix(x0, x1, 13)
-    x0, x1 = _mix(x0, x1, 15)
-    x0, x1 = _mix(x0, x1, 26)
-    x0, x1 = _mix(x0, x1, 6)
-    x0, x1 = _word(x0 + key2), _word(x1 + key0 + 5)
-    return x0, x1
-
-
 @njit
 def draw_noise(noise, keys, frame, bands):
     """Uniform numbers of a frame, as jax.random.uniform draws them.
 
     What `sampling.uniforms` gives as [steps, bands, uniforms] comes as [streams,
-    steps, uniforms, band_row], bands beyond the last 0.5.
+    steps, uniforms, band_row].
     """
-    streams, steps, uniforms, _ = noise.shape
+    streams, steps, uniforms, row = noise.shape
     low, high = np.float32(LOWEST), np.float32(HIGHEST)
     for stream in range(streams):
-        key0, key1 = keys[stream, 0], keys[stream, 1]
-        key0, key1 = threefry(key0, key1, _word(0), _word(frame))
+        key0, key1 = tiles.fold_in(keys[stream, 0], keys[stream, 1], np.uint32(frame))
+        line = address(noise) + 4 * stream * steps * uniforms * row
         for step in range(steps):
             for which in range(uniforms):
-                line = noise[stream, step, which]
-                for band in range(bands):
-                    place = _word((step * bands + band) * uniforms + which)
-                    one, two = threefry(key0, key1, _word(0), place)
-                    share = np.float32(_word(one ^ two) >> 9)
-                    share = share * np.float32(2.0**-23)
-                    line[band] = max(share * (high - low) + low, low)
-                line[bands:] = np.float32(0.5)
+                first = step * bands * uniforms + which
+                tiles.uniform(key0, key1, first, uniforms, bands, line, low, high)
+                line += 4 * row
 
 
 @njit
@@ -377,38 +338,42 @@ def draw_classes(parameters, uniform, values, room, temperature, out):
         temperature: divides the logits.
         out: float32 [bands], written to.
     """
-    row = -(-len(values) // LANES) * LANES
-    weight, most, sums = room[0], room[1], room[2]
+    blocks = -(-len(values) // LANES)
+    weight = room[0][: blocks * LANES].reshape(blocks, LANES)
+    most, sums = room[1], room[2]
     scale = np.float32(1) / max(temperature, np.float32(1e-3))
     for band in range(len(out)):
-        logits = parameters[band * row : (band + 1) * row]
+        logits = parameters[band * blocks * LANES : (band + 1) * blocks * LANES]
+        logits = logits.reshape(blocks, LANES)
         for lane in range(LANES):
-            most[lane] = logits[lane]
-        for begin in range(LANES, row, LANES):
+            most[lane] = logits[0, lane]
+        for block in range(1, blocks):
             for lane in range(LANES):
-                most[lane] = max(most[lane], logits[begin + lane])
+                value = logits[block, lane]
+                most[lane] = max(most[lane], value)
         peak = most[0]
         for lane in range(1, LANES):
             peak = max(peak, most[lane])
-        for i in range(row):
-            weight[i] = (logits[i] - peak) * scale
-        tiles.exp(address(weight), row)
+        for block in range(blocks):
+            for lane in range(LANES):
+                weight[block, lane] = (logits[block, lane] - peak) * scale
+        tiles.exp(address(weight), blocks * LANES)
         # Whole registers first, so that one long chain of sums becomes two short ones.
         total = np.float32(0)
-        for block in range(row // LANES):
+        for block in range(blocks):
             part = np.float32(0)
             for lane in range(LANES):
-                part += weight[block * LANES + lane]
+                part += weight[block, lane]
             sums[block] = part
             total += part
         wanted = uniform[band] * total
         upto, block = np.float32(0), 0
-        while block < row // LANES - 1 and upto + sums[block] <= wanted:
+        while block < blocks - 1 and upto + sums[block] <= wanted:
             upto += sums[block]
             block += 1
-        chosen = block * LANES
-        upto += weight[chosen]
-        while upto <= wanted and chosen < (block + 1) * LANES - 1:
-            chosen += 1
-            upto += weight[chosen]
-        out[band] = values[min(chosen, len(values) - 1)]
+        lane = 0
+        upto += weight[block, 0]
+        while upto <= wanted and lane < LANES - 1:
+            lane += 1
+            upto += weight[block, lane]
+        out[band] = values[min(block * LANES + lane, len(values) - 1)]

@@ -7,6 +7,7 @@ held in fewer bits: a single stream is as fast as its weights can be fetched.
 
 from __future__ import annotations
 
+import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ class Sizes(NamedTuple):
     last_row: int
     band_row: int
     gates_row: int
+    past_row: int
 
     @classmethod
     def of(cls, config: WaveNetConfig) -> Sizes:
@@ -72,6 +74,7 @@ class Sizes(NamedTuple):
             last_row=up(last, PANEL),
             band_row=up(config.bands, PANEL),
             gates_row=len(config.dilations) * 2 * gate_row,
+            past_row=up(config.residual, LANES),
         )
 
 
@@ -119,11 +122,25 @@ def up(count: int, to: int) -> int:
     return -(-count // to) * to
 
 
+_HUGE = 1 << 21  # bytes of a huge page
+
+
 def aligned(shape, dtype=np.float32) -> np.ndarray:
-    """Zeros that begin on a cache line: a load across two takes twice as long."""
+    """Zeros that begin on a cache line: a load across two takes twice as long.
+
+    Large arrays lie in huge pages where the system has them, since looking up a new
+    page takes longer than reading it. Whole registers may be read and written some
+    floats beyond the end.
+    """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    room = size + 4 * PANEL
+    if room > _HUGE // 2 and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages = mmap.mmap(-1, up(room, _HUGE) + _HUGE)
+        pages.madvise(mmap.MADV_HUGEPAGE)
+        raw, line = np.frombuffer(pages, np.uint8), _HUGE
+    else:
+        raw, line = np.zeros(room + 64, np.uint8), 64
+    start = -raw.ctypes.data % line
     return raw[start : start + size].view(dtype).reshape(shape)
 
 

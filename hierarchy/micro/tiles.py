@@ -33,6 +33,7 @@ LANES = _lanes()
 PANEL = 2 * LANES  # columns of a panel
 ROWS = 4 if LANES == 8 else 8  # rows of the widest tile: AVX2 has half the registers
 
+LOG2_E = 1.44269504088896341
 GATE, PLAIN, RECTIFY = 0, 1, 2  # what a tile does with its sums
 FLOAT32, FLOAT16, INT8 = 0, 1, 2  # how weights are held
 
@@ -292,6 +293,140 @@ def _elementwise(work):
     return run
 
 
+@intrinsic
+def uniform(context, key0, key1, first, apart, count, out, low, high):
+    """Uniform numbers between low and high, from one key.
+
+    Number i is what jax.random.uniform draws in place first + i * apart of an array.
+
+    Args:
+        key0, key1: uint32, the key.
+        first, apart, count: int64; up to LANES - 1 more than `count` are written.
+        out: address; floats.
+        low, high: float32.
+
+    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+
+    def generate(context, builder, signature, arguments):
+        key0, key1, first, apart, count, out, low, high = arguments
+        keys = [_spread(builder, key) for key in (key0, key1)]
+        low, high = _spread(builder, low), _spread(builder, high)
+        apart32 = _spread(builder, builder.trunc(apart, _INT))
+        lanes = ir.Constant(_INTS, list(range(LANES)))
+        with _steps(builder, _long(0), count, LANES) as (index, _):
+            begin = builder.add(first, builder.mul(index, apart))
+            begin = _spread(builder, builder.trunc(begin, _INT))
+            place = builder.add(begin, builder.mul(lanes, apart32))
+            one, two = _threefry(builder, *keys, _whole(0), place)
+            bits = builder.lshr(builder.xor(one, two), _whole(9))
+            share = builder.fmul(builder.uitofp(bits, _FLOATS), _splat(2.0**-23))
+            value = fma(builder, share, builder.fsub(high, low), low)
+            value = _most(builder, value, low)
+            store(builder, value, builder.add(out, builder.mul(index, _long(4))), 0)
+        return context.get_dummy_value()
+
+    words = types.uint32, types.uint32
+    long = [types.int64] * 4
+    return types.void(*words, *long, types.float32, types.float32), generate
+
+
+@intrinsic
+def fold_in(context, key0, key1, number):
+    """A key and a number to another key, as jax.random.fold_in: two uint32."""
+
+    def generate(context, builder, signature, arguments):
+        key0, key1, number = arguments
+        pair = _threefry(builder, key0, key1, ir.Constant(_INT, 0), number)
+        return context.make_tuple(builder, signature.return_type, pair)
+
+    word = types.uint32
+    return types.UniTuple(word, 2)(word, word, word), generate
+
+
+def _threefry(builder, key0, key1, x0, x1):
+    """Threefry 2x32 with 20 rounds, of words or of vectors of words."""
+
+    def constant(value):
+        kind = x1.type
+        return _whole(value) if isinstance(kind, ir.VectorType) else kind(value)
+
+    third = builder.xor(builder.xor(key0, key1), constant(0x1BD11BDA))
+    keys = (key0, key1, third)
+    x0, x1 = builder.add(x0, key0), builder.add(x1, key1)
+    for group in range(5):
+        for turn in ((13, 15, 26, 6), (17, 29, 16, 24))[group % 2]:
+            x0 = builder.add(x0, x1)
+            left = builder.shl(x1, constant(turn))
+            x1 = builder.or_(left, builder.lshr(x1, constant(32 - turn)))
+            x1 = builder.xor(x1, x0)
+        x0 = builder.add(x0, keys[(group + 1) % 3])
+        x1 = builder.add(x1, keys[(group + 2) % 3])
+        x1 = builder.add(x1, constant(group + 1))
+    return x0, x1
+
+
+COPY, POSITIVE, CLEAR = 0, 1, 2  # what `move` does with what it reads
+
+
+@intrinsic(prefer_literal=True)
+def move(context, kind, count, columns, source, source_stride, out, out_stride):
+    """Rows from one place to another: `columns` of each, or up to LANES - 1 more.
+
+    Args:
+        kind: literal; POSITIVE gives zero for what is negative, CLEAR zero for all.
+        count: rows.
+        columns: floats of a row.
+        source, out: addresses; floats.
+        source_stride, out_stride: floats from row to row.
+    """
+    if not isinstance(kind, types.IntegerLiteral):
+        return None
+    how = kind.literal_value
+
+    def generate(context, builder, signature, arguments):
+        _, count, columns, source, source_stride, out, out_stride = arguments
+        by, zero = _long(4), _splat(0.0)
+        with (
+            _steps(builder, _long(0), count, 1) as (row, _),
+            _steps(builder, _long(0), columns, LANES) as (column, _),
+        ):
+            begin, end = (
+                builder.add(
+                    place,
+                    builder.mul(builder.add(builder.mul(row, stride), column), by),
+                )
+                for place, stride in ((source, source_stride), (out, out_stride))
+            )
+            value = zero if how == CLEAR else load(builder, begin, 0)
+            value = _most(builder, value, zero) if how == POSITIVE else value
+            store(builder, value, end, 0)
+        return context.get_dummy_value()
+
+    return types.void(kind, *[types.int64] * 6), generate
+
+
+@intrinsic
+def fetch(context, start, count):
+    """Ask for `count` bytes that are read soon, a cache line at a time."""
+
+    def generate(context, builder, signature, arguments):
+        first, count = arguments
+        name = "llvm.prefetch.p0"
+        byte = ir.IntType(8).as_pointer()
+        known = builder.module.globals.get(name)
+        if known is None:
+            kind = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
+            known = ir.Function(builder.module, kind, name)
+        reading, near, data = (ir.Constant(_INT, value) for value in (0, 2, 1))
+        with _steps(builder, _long(0), count, 64) as (offset, _):
+            place = builder.inttoptr(builder.add(first, offset), byte)
+            builder.call(known, [place, reading, near, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
 def _long(value: int):
     return ir.Constant(_LONG, value)
 
@@ -321,7 +456,7 @@ def store(builder, value, at, offset: int) -> None:
 
 
 def _spread(builder, value):
-    nothing = ir.Constant(_FLOATS, ir.Undefined)
+    nothing = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     first = builder.insert_element(nothing, value, ir.Constant(_INT, 0))
     return builder.shuffle_vector(first, nothing, _whole(0))
 
@@ -359,7 +494,7 @@ def _polynomial(builder, x, *coefficients: float):
 def _exp(builder, x):
     """e to the x, for x within ±87; beyond, as if x were ±87."""
     x = _least(builder, _most(builder, x, _splat(-87.0)), _splat(87.0))
-    turns = _call(builder, "rint", builder.fmul(x, _splat(1.44269504088896341)))
+    turns = _call(builder, "rint", builder.fmul(x, _splat(LOG2_E)))
     # ln 2 in two parts, so that little is lost where they almost cancel.
     rest = fma(builder, turns, _splat(-0.693359375), x)
     rest = fma(builder, turns, _splat(2.12194440e-4), rest)
@@ -411,12 +546,31 @@ def _log(builder, x):
     return fma(builder, power, _splat(0.693359375), builder.fadd(x, y))
 
 
+def _power_of_two(builder, x):
+    """2 to the x, for x within ±120; good to a part in 10 million."""
+    turns = _call(builder, "rint", x)
+    # Chebyshev's polynomial of degree 5 on the half unit on either side.
+    curve = _polynomial(
+        builder,
+        builder.fsub(x, turns),
+        0.0013400432653725147,
+        0.009676037356257439,
+        0.05550327152013779,
+        0.2402210682630539,
+        0.6931471824645996,
+        1.0000001192092896,
+    )
+    power = builder.shl(builder.fptosi(turns, _INTS), _whole(23))
+    return builder.bitcast(builder.add(builder.bitcast(curve, _INTS), power), _FLOATS)
+
+
 def _gated(builder, first, second):
     """tanh(first) * sigmoid(second), with one division."""
     # tanh is 1 to the bit beyond 10; the product below must stay finite.
     first = _least(builder, _most(builder, first, _splat(-15.0)), _splat(15.0))
-    u = _exp(builder, builder.fmul(first, _splat(-2.0)))
-    v = _exp(builder, builder.fmul(_most(builder, second, _splat(-40.0)), _splat(-1.0)))
+    second = _least(builder, _most(builder, second, _splat(-40.0)), _splat(40.0))
+    u = _power_of_two(builder, builder.fmul(first, _splat(-2 * LOG2_E)))
+    v = _power_of_two(builder, builder.fmul(second, _splat(-LOG2_E)))
     one = _splat(1.0)
     under = builder.fmul(builder.fadd(one, u), builder.fadd(one, v))
     return builder.fdiv(builder.fsub(one, u), under)

@@ -1,0 +1,260 @@
+"""How fast WaveNets are sampled: ours, PyTorch, ONNX Runtime, NumPy, and the ceiling.
+
+    python benchmarks/sampling.py [--streams 1 64 256] [--threads 1 2] [--rounds 5]
+        [--who compiled torch products ...] [--network reference|default] [--json OUT]
+
+The reference network: 24 layers, kernel 2, dilations 1 to 128 three times, residual 64,
+gate 64 + 64, skip 128, two 1x1 output layers 128-128-256, a softmax over 256 classes, one
+band, no conditions: 737,280 multiply-adds a sample. Ours is the sampler of the package,
+`hierarchy.micro.sampling.sample`, from request to samples, set-up and threads included.
+PyTorch and ONNX Runtime take part where they are installed.
+
+Everyone lives in a process of their own, bound to as many cores as there are threads;
+the others' streams are shared between as many processes of one thread, since their
+threads over small products do worse. They take turns, round by round, so that whatever
+else the machine does slows all alike; medians are told, and everything goes into the
+JSON. `products` are NumPy's float32 matrix products of 256x128x256 on the same threads,
+as many as the network has: a ceiling.
+
+`--network default` samples the model that ships instead, in band steps; real time is
+`sample_rate / bands` steps a second for each of two streams, middle and side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import time
+from pathlib import Path
+
+from sampling_peers import CLASSES, DILATIONS, GATE, HEAD, PEERS, RESIDUAL, SKIP
+
+NEEDS = {"torch": ("torch",), "onnxruntime": ("onnxruntime", "onnx")}
+OURS = {
+    "compiled": {"engine": "compiled"},
+    "compiled float16": {"engine": "compiled", "precision": "float16"},
+    "compiled int8": {"engine": "compiled", "precision": "int8"},
+    "jax": {"engine": "jax"},
+}
+SECONDS = 1.0  # that each turn takes at least
+
+
+class Ours:
+    """The package's own sampler, asked for whole frames."""
+
+    def __init__(self, streams: int, *, network: str, threads: int, **options):
+        import jax
+        import numpy as np
+
+        from hierarchy.devices import keep_compiled_programs, use_all_cores
+
+        keep_compiled_programs()
+        use_all_cores(most=threads)
+        from hierarchy.micro import conditions, sampling
+
+        self.net = reference() if network == "reference" else shipped()
+        self.config, self.streams = self.net.config, streams
+        self.threads, self.options = threads, options
+        self.sample, self.np = sampling.sample, np
+        self.wide = conditions.width(self.config.bands)
+        self.keys = jax.vmap(jax.random.key)(np.arange(streams, dtype=np.uint32))
+        self.least = self.config.steps_per_frame
+
+    def run(self, steps: int) -> None:
+        np, bands = self.np, self.config.bands
+        frames = steps // self.least
+        self.sample(
+            self.net,
+            np.zeros([self.streams, steps, bands], np.float32),
+            np.zeros([self.streams, frames, self.wide], np.float32),
+            np.zeros(self.streams, np.int32),
+            self.keys,
+            threads=self.threads,
+            **self.options,
+        )
+
+
+def reference():
+    """The reference network as a configuration of the package's own."""
+    from flax import nnx
+
+    from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
+
+    config = WaveNetConfig(
+        sample_rate=16_000,
+        bands=1,
+        residual=RESIDUAL,
+        gate=GATE,
+        skip=SKIP,
+        head=HEAD,
+        context=1,
+        style=1,
+        dilations=DILATIONS,
+        linear=1,
+        classes=CLASSES,
+    )
+    return WaveNet(config, rngs=nnx.Rngs(0))
+
+
+def shipped():
+    """The default grain model's network."""
+    from hierarchy.micro.grains import GrainModel
+
+    return GrainModel.default().net
+
+
+def work(pipe, who: str, streams: int, network: str, cores: list[int], place: int):
+    """A process: builds a contestant, then runs as many steps as it is told."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores if who in OURS else cores[place : place + 1])
+    if who in OURS:
+        one = Ours(streams, network=network, threads=len(cores), **OURS[who])
+    else:
+        one = PEERS[who](streams)
+    least = getattr(one, "least", 1)
+    one.run(least)
+    pipe.send(least)
+    while (steps := pipe.recv()) is not None:
+        began = time.perf_counter()
+        one.run(steps)
+        seconds = time.perf_counter() - began
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        pipe.send((seconds, most * (1 if platform.system() == "Darwin" else 1024)))
+
+
+class Contestant:
+    """The processes of one contestant."""
+
+    def __init__(self, who: str, streams: int, network: str, cores: list[int]):
+        spawn = multiprocessing.get_context("spawn")
+        self.who, self.streams = who, streams
+        shards = 1 if who in OURS else min(len(cores), streams)
+        self.pipes, self.processes = [], []
+        for place in range(shards):
+            here, there = spawn.Pipe()
+            share = streams // shards + (place < streams % shards)
+            process = spawn.Process(
+                target=work, args=(there, who, share, network, cores, place)
+            )
+            process.start()
+            self.pipes.append(here)
+            self.processes.append(process)
+        least = max(pipe.recv() for pipe in self.pipes)
+        # As many steps as last long enough, found by doubling.
+        self.steps, self.rates, self.bytes = least, [], 0
+        while (seconds := self.turn()) < SECONDS:
+            grow = min(16, max(2, round(SECONDS / seconds)))
+            self.steps *= grow
+        self.rates.clear()
+
+    def turn(self) -> float:
+        """One turn of all processes at once; seconds until the last is done."""
+        began = time.perf_counter()
+        for pipe in self.pipes:
+            pipe.send(self.steps)
+        told = [pipe.recv() for pipe in self.pipes]
+        seconds = time.perf_counter() - began
+        self.bytes = sum(most for _, most in told)
+        self.rates.append(self.steps * self.streams / seconds)
+        return seconds
+
+    def end(self) -> None:
+        for pipe in self.pipes:
+            pipe.send(None)
+        for process in self.processes:
+            process.join()
+
+
+def measure(who: list[str], streams: int, threads: int, asked) -> list[dict]:
+    """All contestants with as many streams and threads, in turns."""
+    cores = sorted(os.sched_getaffinity(0))[:threads]
+    everyone = [Contestant(name, streams, asked.network, cores) for name in who]
+    for _ in range(asked.rounds):
+        for one in everyone:
+            one.turn()
+    for one in everyone:
+        one.end()
+    return [
+        {
+            "who": one.who,
+            "streams": streams,
+            "threads": threads,
+            "samples_per_second": statistics.median(one.rates),
+            "slowest": min(one.rates),
+            "fastest": max(one.rates),
+            "steps_a_turn": one.steps,
+            "megabytes": one.bytes / 1e6,
+        }
+        for one in everyone
+    ]
+
+
+def able(name: str) -> bool:
+    """Whether what a contestant needs is installed."""
+    return all(importlib.util.find_spec(need) for need in NEEDS.get(name, ()))
+
+
+def main() -> None:
+    # Read when a process first imports NumPy: its BLAS starts threads at once.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    everyone = [*OURS, *PEERS]
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 16, 64, 256])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--who", nargs="+", choices=everyone, metavar="WHO")
+    parser.add_argument(
+        "--network", choices=["reference", "default"], default="reference"
+    )
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    chosen = asked.who or (everyone if asked.network == "reference" else list(OURS))
+    who = [name for name in chosen if able(name)]
+    for name in set(chosen) - set(who):
+        print(f"{name} is not installed and takes no part")
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    unit = "samples" if asked.network == "reference" else "band steps"
+    print(
+        f"{'threads':>7} {'streams':>7}  {'who':18s} {unit + ' a second':>20} ", end=""
+    )
+    print(f"{'slowest':>10} {'fastest':>10} {'of products':>11} {'MB':>7}")
+    rows = []
+    for threads in asked.threads:
+        for streams in asked.streams:
+            some = measure(who, streams, threads, asked)
+            best = {row["who"]: row["samples_per_second"] for row in some}
+            for row in some:
+                if "products" in best:
+                    row["of_products"] = row["samples_per_second"] / best["products"]
+                share = row.get("of_products")
+                print(
+                    f"{threads:7d} {streams:7d}  {row['who']:18s}"
+                    f" {row['samples_per_second']:20,.0f}  {row['slowest']:10,.0f}"
+                    f" {row['fastest']:10,.0f}"
+                    f" {'' if share is None else f'{share:.0%}':>11}"
+                    f" {row['megabytes']:7.0f}",
+                    flush=True,
+                )
+            rows += some
+    if asked.json:
+        about = {
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": platform.platform(),
+            "cores": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "network": asked.network,
+        }
+        asked.json.write_text(json.dumps(about | {"rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
