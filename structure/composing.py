@@ -8,6 +8,7 @@ refused before anything is written.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ from structure.half_plans import HalfPlan
 from structure.harmonizing import harmonize
 from structure.harmony import Key
 from structure.melody import add_melody
-from structure.plan import BEATS_PER_BAR, SongPlan
+from structure.plan import BEATS_PER_BAR, Section, SongPlan
 from structure.requests import MOST_BARS_IN_ALL, SectionRequest, SongRequest
 from structure.sequencer import Sequencer
 from structure.vocabulary import (
@@ -59,6 +60,31 @@ def compose(sequencer: Sequencer, request: SongRequest, *, seed: int) -> SongPla
     Raises:
         RequestError: if the request cannot be kept; the message says why.
     """
+    one = outline(sequencer, request, seed=seed)
+    return finish(one, harmonize(one.writer, request, one.form, one.header.key))
+
+
+@dataclasses.dataclass(frozen=True)
+class Outline:
+    """A song whose form stands and whose chords are due.
+
+    Attributes:
+        request: what was asked.
+        seed: of the song.
+        header: what holds for the whole song.
+        form: its sections with label, letter, bars and energy everywhere.
+        writer: that has written the form.
+    """
+
+    request: SongRequest
+    seed: int
+    header: Header
+    form: list[SectionRequest]
+    writer: Writer
+
+
+def outline(sequencer: Sequencer, request: SongRequest, *, seed: int) -> Outline:
+    """Compose all but the chords; for the arguments see `compose`."""
     if seed < 0:
         raise RequestError(f"seed {seed}; seeds start at 0")
     rng = np.random.default_rng(seed)
@@ -75,17 +101,21 @@ def compose(sequencer: Sequencer, request: SongRequest, *, seed: int) -> SongPla
         _refuse_length(form, goal)
     writer = start_writer(sequencer, request, header, rng, len(goal))
     written = write_form(writer, request, form, lengths, seed)
-    sections = harmonize(writer, request, written, header.key)
+    return Outline(request, seed, header, written, writer)
+
+
+def finish(one: Outline, sections: Sequence[Section]) -> SongPlan:
+    """The plan of an outline and its sections with chords."""
     plan = _checked(
-        title=request.title,
-        style=request.style,
-        key=str(header.key),
-        tempo=header.tempo,
-        meter=request.meter,
-        seed=seed,
-        sections=sections,
+        title=one.request.title,
+        style=one.request.style,
+        key=str(one.header.key),
+        tempo=one.header.tempo,
+        meter=one.request.meter,
+        seed=one.seed,
+        sections=tuple(sections),
     )
-    return add_melody(plan, seed=seed) if request.melody else plan
+    return add_melody(plan, seed=one.seed) if one.request.melody else plan
 
 
 def _checked(**values) -> SongPlan:

@@ -158,9 +158,9 @@ def _write_section(
             weights = weights.copy()
             weights[other[number % len(other)][0]] *= 0.6 ** (0.5 + restless)
         if first and number == 0:
-            weights = _tonics(key.mode, ("maj", "maj7", "min", "min7"))
+            weights = tonics(key.mode, ("maj", "maj7", "min", "min7"))
         if last and number == asked.bars - 1:
-            weights = _tonics(key.mode, ("maj", "min"))
+            weights = tonics(key.mode, ("maj", "min"))
         elif banned is not None and not (first and number == 0):
             weights = weights.copy()
             weights[banned[number][0]] = 0.0
@@ -211,7 +211,7 @@ def _others(writer: Writer, asked: SectionRequest) -> list[list[list[int]]]:
     return list(ideas.values())[-3:]
 
 
-def _tonics(mode: str, qualities: Sequence[str]) -> np.ndarray:
+def tonics(mode: str, qualities: Sequence[str]) -> np.ndarray:
     """Weights [tokens] that leave only chords on the tonic, in its mode."""
     weights = np.zeros(len(TOKENS))
     for quality in qualities:

@@ -30,9 +30,9 @@ RELATIONS = {
 A candidate whose "match" is 0 is none: it cannot stand here.
 """
 
-_MATCHES = np.zeros(256, np.uint8)
+MATCHES = np.zeros(256, np.uint8)
 for _edge in (0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 25, 33):
-    _MATCHES[_edge:] += 1
+    MATCHES[_edge:] += 1
 
 _PARTS = (0, 2, 2, 3, 3, 3, 4, 4, 4, 4)  # of a bar, by slot
 _FIRST = (0, 1, 1, 3, 3, 3, 6, 6, 6, 6)  # slot of the first chord of such a bar
@@ -49,16 +49,14 @@ def _slot_pair(now: int, then: int) -> int:
     return 7 if place == (then - _FIRST[then]) / _PARTS[then] else 8
 
 
-_SLOTS = np.array([[_slot_pair(i, j) for j in range(10)] for i in range(10)], np.uint8)
+SLOTS = np.array([[_slot_pair(i, j) for j in range(10)] for i in range(10)], np.uint8)
 
-_DISTANCES = np.zeros(4096, np.uint8)
-_DISTANCES[:17] = np.arange(17)
+DISTANCES = np.zeros(4096, np.uint8)
+DISTANCES[:17] = np.arange(17)
 for _bars in range(17, 4096):
-    _DISTANCES[_bars] = (
+    DISTANCES[_bars] = (
         17 if _bars % 8 == 0 else 18 if _bars % 4 == 0 else 19 + _bars % 2
     )
-
-_LAGS = np.arange(1, 17)
 
 
 class Recalled(NamedTuple):
@@ -103,6 +101,11 @@ class Recall:
         other._rows = self._rows.copy()
         other._bars = [*self._bars[:-1], list(self._bars[-1])] if self._bars else []
         return other
+
+    @property
+    def kin(self) -> np.ndarray:
+        """int32 [sections], how each section up to this one is related to it."""
+        return self._kin
 
     @property
     def sources(self) -> np.ndarray:
@@ -214,43 +217,55 @@ class Recall:
         out = np.zeros([length, len(RELATIONS)], np.uint8)
         possible = known > 0 if slot == 0 else (known > 0) & (divides == 0)
         match = np.minimum(self._match, 255)
-        out[:, 0] = np.where(possible, _MATCHES[match], 0)
-        out[:, 1] = _MATCHES[np.minimum(self._root_match, 255)]
-        out[:, 2] = _SLOTS[slot][slots]
+        out[:, 0] = np.where(possible, MATCHES[match], 0)
+        out[:, 1] = MATCHES[np.minimum(self._root_match, 255)]
+        out[:, 2] = SLOTS[slot][slots]
         apart = np.minimum(self._first + count - place, 4095)
-        out[:, 3] = _DISTANCES[apart] + 21 * here
+        out[:, 3] = DISTANCES[apart] + 21 * here
         shift = count - bar
         ends = self._left - count == left
         aligned = np.where(
             shift == 0,
             np.where(ends, 0, 1),
-            np.where(ends, 2, _SHIFTS[shift % 8]),
+            np.where(ends, 2, SHIFTS[shift % 8]),
         )
         out[:, 4] = aligned + 7 * self._kin[section]
-        faith = np.append(_faithfulness(*self._faith), 12)
+        faith = np.append(faithfulness(*self._faith), 12)
         out[:, 5] = faith[section] + 13 * (shift == 0)
-        loops = np.append(0, _looping(*self._loops))
+        loops = np.append(0, looping(*self._loops))
         near = here & (apart <= 16)
         out[:, 6] = np.where(near, loops[np.minimum(apart, 16)], 0)
         out[:, 7] = 4 * (count % 4) + bar % 4 + 16 * here
         return out
 
 
-_SHIFTS = np.array([3, 6, 5, 6, 4, 6, 5, 6])  # alignment by bars apart, modulo 8
+SHIFTS = np.array([3, 6, 5, 6, 4, 6, 5, 6])  # alignment by bars apart, modulo 8
 
 
-def _faithfulness(same: np.ndarray, other: np.ndarray, run: np.ndarray) -> np.ndarray:
-    """How well this section has followed each earlier one: 0 to 11."""
+def faithfulness(same, other, run, *, xp=np):
+    """How well this section has followed each earlier one: 0 to 11.
+
+    Args:
+        same, other, run: int [sections], bars that are equal, that are not, and how
+            many of the latest are equal.
+        xp: numpy or jax.numpy.
+    """
     total = same + other
-    clean = np.where(same == 1, 1, np.where(same < 4, 2, 3))
-    share = 4 + np.minimum(3, 4 * same // np.maximum(total, 1)) + 4 * (run > 0)
-    return np.where(total == 0, 0, np.where(other == 0, clean, share))
+    clean = xp.where(same == 1, 1, xp.where(same < 4, 2, 3))
+    share = 4 + xp.minimum(3, 4 * same // xp.maximum(total, 1)) + 4 * (run > 0)
+    return xp.where(total == 0, 0, xp.where(other == 0, clean, share))
 
 
-def _looping(compared: np.ndarray, same: np.ndarray, run: np.ndarray) -> np.ndarray:
-    """How well this section has repeated itself at each lag: 0 to 10."""
-    always = np.minimum(run, 4)
-    some = 5 + np.minimum(run, 3)
-    never = np.where(compared < 3, 9, 10)
-    told = np.where(same == compared, always, np.where(same > 0, some, never))
-    return np.where(compared == 0, 0, told)
+def looping(compared, same, run, *, xp=np):
+    """How well this section has repeated itself at each lag: 0 to 10.
+
+    Args:
+        compared, same, run: int [lags], bars with one before at that lag, those equal
+            to it, and how many of the latest are.
+        xp: numpy or jax.numpy.
+    """
+    always = xp.minimum(run, 4)
+    some = 5 + xp.minimum(run, 3)
+    never = xp.where(compared < 3, 9, 10)
+    told = xp.where(same == compared, always, xp.where(same > 0, some, never))
+    return xp.where(compared == 0, 0, told)

@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 from structure.recall import RELATIONS
-from structure.sequencer import TINY, SequencerConfig
+from structure.sequencer import TINY, Sequencer, SequencerConfig
 from structure.vocabulary import FEATURES, HINTS, KINDS, OUTCOMES, TOKENS
 
 IMPOSSIBLE = -1e9
@@ -151,6 +151,17 @@ class SequencerNetwork(nnx.Module):
         self.point = nnx.Linear(width, HINTS, rngs=rngs)
         if config.recall_width:
             self.recall = Recall(config, rngs=rngs)
+
+    @classmethod
+    def holding(cls, sequencer: Sequencer) -> SequencerNetwork:
+        """The network with the weights of a trained sequencer."""
+        network = cls(sequencer.config, rngs=nnx.Rngs(0))
+        state = nnx.state(network, nnx.Param)
+        for path, param in nnx.to_flat_state(state):
+            name = ".".join(str(part) for part in path)
+            param.set_value(jnp.asarray(sequencer.weights[name]))
+        nnx.update(network, state)
+        return network
 
     def silence(self, batch: int, capacity: int) -> Past:
         """The past before the first token, with room for `capacity` tokens."""
