@@ -142,7 +142,7 @@ class AlbumWish(_Strict):
     """A style to learn: what to call it, and how long to listen."""
 
     name: str = pydantic.Field(min_length=1, max_length=40)
-    minutes: float = pydantic.Field(default=5, ge=0.2, le=120)
+    minutes: float = pydantic.Field(default=5, ge=0.02, le=120)
 
     @pydantic.field_validator("name")
     @classmethod
