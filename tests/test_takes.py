@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from hierarchy.macro.grain_store import GrainStore
+from hierarchy.macro.performing import border
 from hierarchy.macro.rendering import redo, render_song
 from structure.errors import RequestError
 from structure.plan import SongPlan
 from tests.small_worlds import RATE, rendered, small_plan, tiny_model
 
-FADE_SECONDS = 0.06
-"""Before and after a border, what its fade may reach: `redo` says so."""
+BEFORE, AFTER = border(RATE)
 
 
 def decibels(difference, sound):
@@ -37,11 +37,10 @@ def test_a_section_played_again_leaves_all_other_samples_as_they_were(
     first, last = (round(song.section_starts[n] * RATE) for n in (number, number + 1))
     if number == 4:
         last = song.score.length  # it rings on
-    reach = round(FADE_SECONDS * RATE)
-    before, after = slice(0, max(first - reach, 0)), slice(last + reach, None)
+    before, after = slice(0, max(first - BEFORE, 0)), slice(last + AFTER, None)
     for outside in (before, after):
         assert again.mix[:, outside].tobytes() == song.mix[:, outside].tobytes()
-    inside = slice(first + reach, last - reach)
+    inside = slice(first + AFTER, last - BEFORE)
     difference = again.mix[:, inside] - song.mix[:, inside]
     assert decibels(difference, song.mix[:, inside]) > -20
     assert again.plan.sections[number].take == 1
@@ -80,12 +79,33 @@ def test_a_take_can_be_had_again_and_taken_back(small_song, song):
     assert back.waveform.tobytes() == song.waveform.tobytes()
 
 
+def test_a_section_can_have_other_gestures_over_its_chords(small_song, song):
+    plan = redo(song.plan, "chorus 2", gestures=True)
+    again = rendered(small_song, plan)
+    old, new = (one.plan.sections for one in (song, again))
+    assert new[3].gestures != old[3].gestures and new[3].chords == old[3].chords
+    assert [new[n].gestures for n in (0, 1, 2, 4)] == [
+        old[n].gestures for n in (0, 1, 2, 4)
+    ]
+    first, last = (round(song.section_starts[n] * RATE) for n in (3, 4))
+    for outside in (slice(0, first - BEFORE), slice(last + AFTER, None)):
+        assert again.mix[:, outside].tobytes() == song.mix[:, outside].tobytes()
+
+
+def test_a_section_with_other_gestures_changes_no_other_return(small_song):
+    # All returns vary; the first chorus gets other gestures, the second stays.
+    song = rendered(small_song, plan_of(chorus_variation=1.0))
+    again = rendered(small_song, redo(song.plan, "chorus 1", gestures=True))
+    after = round(song.section_starts[2] * RATE) + AFTER
+    assert again.mix[:, after:].tobytes() == song.mix[:, after:].tobytes()
+
+
 def returned(song):
     """The first chorus and its return, between their fades."""
-    reach, starts = round(FADE_SECONDS * RATE), song.section_starts
+    starts = song.section_starts
     length = round((starts[2] - starts[1]) * RATE)
     return [
-        song.mix[:, at + reach : at + length - reach]
+        song.mix[:, at + AFTER : at + length - BEFORE]
         for at in (round(starts[1] * RATE), round(starts[3] * RATE))
     ]
 

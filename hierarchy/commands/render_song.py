@@ -95,6 +95,13 @@ def render_song(
             '"3" the third of all. With --seed N it is take N. May be given again.',
         ),
     ] = None,
+    other_gestures: Annotated[
+        bool,
+        typer.Option(
+            "--other-gestures",
+            help="With --redo: another melody and rhythm over the same chords too.",
+        ),
+    ] = False,
     grains: Annotated[
         Path | None,
         typer.Option(
@@ -163,6 +170,10 @@ def render_song(
         )
     if redo_sections and not plan:
         raise cli.RequestError("--redo needs --plan: the plan of the song to change")
+    if other_gestures and not redo_sections:
+        raise cli.RequestError(
+            "--other-gestures needs --redo: the section to play again"
+        )
     if grains:
         cli.check_folder("--grains", grains)
     if bits not in (16, 24):
@@ -209,7 +220,7 @@ def render_song(
         from structure.files import whole_file
 
         for name in redo_sections or ():
-            song_plan = redo(song_plan, name, seed=seed)
+            song_plan = redo(song_plan, name, seed=seed, gestures=other_gestures)
         grain_model = GrainModel.read(model) if model else GrainModel.default()
         if not plan:
             stage("Composing")

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hierarchy.material.gestures import Book, fit_to_chords
+from hierarchy.micro.grains import seed_from
 from structure.errors import RequestError
 from structure.harmony import Key
 from structure.plan import Section, SongPlan
@@ -76,8 +77,8 @@ def choose_gestures(plan: SongPlan, book: Book, *, seed: int) -> SongPlan:
         seed: another seed, other scenes and paths.
 
     Returns:
-        The plan with gestures on every beat. Sections with the same letter and the
-        same chords get the same gestures.
+        The plan with gestures on every beat. Sections with the same letter, the same
+        chords and the same take get the same gestures.
 
     Raises:
         RequestError: if the plan asks for gestures that the book does not have.
@@ -94,10 +95,13 @@ def choose_gestures(plan: SongPlan, book: Book, *, seed: int) -> SongPlan:
     sections = []
     for section in plan.sections:
         if section.gestures is None:
-            idea = (section.letter, section.chords)
+            idea = (section.letter, section.chords, section.take)
             if idea not in paths:
+                # Another take has another path through the same scene.
+                chance = seed_from(seed, section.take) if section.take else seed
+                scene = scenes[section.letter]
                 paths[idea] = _path(
-                    section, plan.beats_per_bar, book, scenes[section.letter], seed=seed
+                    section, plan.beats_per_bar, book, scene, seed=chance
                 )
             section = section.model_copy(update={"gestures": paths[idea]})
         sections.append(section)

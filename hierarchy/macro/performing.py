@@ -144,6 +144,16 @@ def perform(
     return Performance(requests, tuple(placements), tuple(sections), length)
 
 
+def border(sample_rate: int) -> tuple[int, int]:
+    """Samples before and after a section's downbeat that its border may reach.
+
+    A bar's grain begins `EARLY` before its bar line, and half the fade between two
+    grains lies on either side of that; the fade is as long as their leads allow.
+    """
+    early, half = round(EARLY * sample_rate), round(LEAD * sample_rate) + 2 * FRAME
+    return early + half + 1, max(half - early, 0) + 1
+
+
 def _bars_anew(bars: int, share: float, *, seed: int, number: int) -> np.ndarray:
     """Which bars of a section are another take when it returns, bool [bars].
 

@@ -369,17 +369,21 @@ def _with_nearest(
     return plan.model_copy(update={"sections": tuple(sections)})
 
 
-def redo(plan: SongPlan, section: str, *, seed: int | None = None) -> SongPlan:
+def redo(
+    plan: SongPlan, section: str, *, seed: int | None = None, gestures: bool = False
+) -> SongPlan:
     """The plan of the same song with one section played again.
 
-    The section keeps its bars, chords and gestures and gets other samples. All other
-    samples stay as they were, bit for bit before mastering, but for the fades at the
-    section's two borders: up to `assembly.reach_of_fades` samples on either side.
+    The section keeps its bars and chords and gets other samples. All other samples stay
+    as they were, bit for bit before mastering, but for the fades at the section's two
+    borders; see `performing.border`.
 
     Args:
         plan: as it came out of `render_song`.
         section: its name; see `SongPlan.find`.
         seed: number of the take; None takes one that the section has not had.
+        gestures: whether it gets other gestures too, from the same recording: another
+            melody and another rhythm over the same chords.
 
     Raises:
         RequestError: if there is no such section, or it is that take already.
@@ -392,7 +396,8 @@ def redo(plan: SongPlan, section: str, *, seed: int | None = None) -> SongPlan:
             f"{plan.names()[number]} is take {take} already; another seed gives another"
         )
     sections: Sequence = list(plan.sections)
-    sections[number] = old.model_copy(update={"take": take})
+    changes = {"take": take} | ({"gestures": None} if gestures else {})
+    sections[number] = old.model_copy(update=changes)
     return plan.model_copy(update={"sections": tuple(sections)})
 
 
