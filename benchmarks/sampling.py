@@ -25,15 +25,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import time
 from pathlib import Path
 
 from sampling_peers import CLASSES, DILATIONS, GATE, HEAD, PEERS, RESIDUAL, SKIP
+from turns import Contestant, cores, one_thread_each
 
 NEEDS = {"torch": ("torch",), "onnxruntime": ("onnxruntime", "onnx")}
 OURS = {
@@ -42,7 +41,6 @@ OURS = {
     "compiled int8": {"engine": "compiled", "precision": "int8"},
     "jax": {"engine": "jax"},
 }
-SECONDS = 1.0  # that each turn takes at least
 
 
 class Ours:
@@ -109,89 +107,40 @@ def shipped():
     return GrainModel.default().net
 
 
-def work(pipe, who: str, streams: int, network: str, cores: list[int], place: int):
-    """A process: builds a contestant, then runs as many steps as it is told."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores if who in OURS else cores[place : place + 1])
+def contestant(who: str, streams: int, threads: int, network: str) -> Contestant:
+    """Ours in one process with all threads; others in one process a thread."""
+    bound = cores(threads)
     if who in OURS:
-        one = Ours(streams, network=network, threads=len(cores), **OURS[who])
-    else:
-        one = PEERS[who](streams)
-    least = getattr(one, "least", 1)
-    one.run(least)
-    pipe.send(least)
-    while (steps := pipe.recv()) is not None:
-        began = time.perf_counter()
-        one.run(steps)
-        seconds = time.perf_counter() - began
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        pipe.send((seconds, most * (1 if platform.system() == "Darwin" else 1024)))
-
-
-class Contestant:
-    """The processes of one contestant."""
-
-    def __init__(self, who: str, streams: int, network: str, cores: list[int]):
-        spawn = multiprocessing.get_context("spawn")
-        self.who, self.streams = who, streams
-        shards = 1 if who in OURS else min(len(cores), streams)
-        self.pipes, self.processes = [], []
-        for place in range(shards):
-            here, there = spawn.Pipe()
-            share = streams // shards + (place < streams % shards)
-            process = spawn.Process(
-                target=work, args=(there, who, share, network, cores, place)
-            )
-            process.start()
-            self.pipes.append(here)
-            self.processes.append(process)
-        least = max(pipe.recv() for pipe in self.pipes)
-        # As many steps as last long enough, found by doubling.
-        self.steps, self.rates, self.bytes = least, [], 0
-        while (seconds := self.turn()) < SECONDS:
-            grow = min(16, max(2, round(SECONDS / seconds)))
-            self.steps *= grow
-        self.rates.clear()
-
-    def turn(self) -> float:
-        """One turn of all processes at once; seconds until the last is done."""
-        began = time.perf_counter()
-        for pipe in self.pipes:
-            pipe.send(self.steps)
-        told = [pipe.recv() for pipe in self.pipes]
-        seconds = time.perf_counter() - began
-        self.bytes = sum(most for _, most in told)
-        self.rates.append(self.steps * self.streams / seconds)
-        return seconds
-
-    def end(self) -> None:
-        for pipe in self.pipes:
-            pipe.send(None)
-        for process in self.processes:
-            process.join()
+        options = {"network": network, "threads": threads, **OURS[who]}
+        return Contestant("sampling", "Ours", [({"streams": streams} | options, bound)])
+    count = min(threads, streams)
+    shares = [streams // count + (place < streams % count) for place in range(count)]
+    shards = [
+        ({"streams": share}, [core]) for share, core in zip(shares, bound, strict=False)
+    ]
+    return Contestant("sampling_peers", PEERS[who].__name__, shards)
 
 
 def measure(who: list[str], streams: int, threads: int, asked) -> list[dict]:
     """All contestants with as many streams and threads, in turns."""
-    cores = sorted(os.sched_getaffinity(0))[:threads]
-    everyone = [Contestant(name, streams, asked.network, cores) for name in who]
+    everyone = {name: contestant(name, streams, threads, asked.network) for name in who}
     for _ in range(asked.rounds):
-        for one in everyone:
+        for one in everyone.values():
             one.turn()
-    for one in everyone:
+    for one in everyone.values():
         one.end()
     return [
         {
-            "who": one.who,
+            "who": name,
             "streams": streams,
             "threads": threads,
-            "samples_per_second": statistics.median(one.rates),
-            "slowest": min(one.rates),
-            "fastest": max(one.rates),
-            "steps_a_turn": one.steps,
+            "samples_per_second": one.amount * streams / statistics.median(one.turns),
+            "slowest": one.amount * streams / max(one.turns),
+            "fastest": one.amount * streams / min(one.turns),
+            "steps_a_turn": one.amount,
             "megabytes": one.bytes / 1e6,
         }
-        for one in everyone
+        for name, one in everyone.items()
     ]
 
 
@@ -201,9 +150,7 @@ def able(name: str) -> bool:
 
 
 def main() -> None:
-    # Read when a process first imports NumPy: its BLAS starts threads at once.
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+    one_thread_each()
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     everyone = [*OURS, *PEERS]
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 16, 64, 256])

@@ -338,42 +338,38 @@ def draw_classes(parameters, uniform, values, room, temperature, out):
         temperature: divides the logits.
         out: float32 [bands], written to.
     """
-    blocks = -(-len(values) // LANES)
-    weight = room[0][: blocks * LANES].reshape(blocks, LANES)
-    most, sums = room[1], room[2]
+    row = -(-len(values) // LANES) * LANES
+    weight, most, sums = room[0], room[1], room[2]
     scale = np.float32(1) / max(temperature, np.float32(1e-3))
     for band in range(len(out)):
-        logits = parameters[band * blocks * LANES : (band + 1) * blocks * LANES]
-        logits = logits.reshape(blocks, LANES)
+        logits = parameters[band * row : (band + 1) * row]
         for lane in range(LANES):
-            most[lane] = logits[0, lane]
-        for block in range(1, blocks):
+            most[lane] = logits[lane]
+        for begin in range(LANES, row, LANES):
             for lane in range(LANES):
-                value = logits[block, lane]
-                most[lane] = max(most[lane], value)
+                most[lane] = max(most[lane], logits[begin + lane])
         peak = most[0]
         for lane in range(1, LANES):
             peak = max(peak, most[lane])
-        for block in range(blocks):
-            for lane in range(LANES):
-                weight[block, lane] = (logits[block, lane] - peak) * scale
-        tiles.exp(address(weight), blocks * LANES)
+        for i in range(row):
+            weight[i] = (logits[i] - peak) * scale
+        tiles.exp(address(weight), row)
         # Whole registers first, so that one long chain of sums becomes two short ones.
         total = np.float32(0)
-        for block in range(blocks):
+        for block in range(row // LANES):
             part = np.float32(0)
             for lane in range(LANES):
-                part += weight[block, lane]
+                part += weight[block * LANES + lane]
             sums[block] = part
             total += part
         wanted = uniform[band] * total
         upto, block = np.float32(0), 0
-        while block < blocks - 1 and upto + sums[block] <= wanted:
+        while block < row // LANES - 1 and upto + sums[block] <= wanted:
             upto += sums[block]
             block += 1
-        lane = 0
-        upto += weight[block, 0]
-        while upto <= wanted and lane < LANES - 1:
-            lane += 1
-            upto += weight[block, lane]
-        out[band] = values[min(block * LANES + lane, len(values) - 1)]
+        chosen = block * LANES
+        upto += weight[chosen]
+        while upto <= wanted and chosen < (block + 1) * LANES - 1:
+            chosen += 1
+            upto += weight[chosen]
+        out[band] = values[min(chosen, len(values) - 1)]
