@@ -1,4 +1,4 @@
-"""Spectra to beats: where a listener taps, and how many taps make a bar."""
+"""Spectra to a pulse: where a listener taps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import scipy.ndimage
 import scipy.signal
 
-from structure.spectra import FAST_HOP, RATE, Spectra, over_beats
+from structure.spectra import FAST_HOP, RATE, Spectra
 
 FRAMES_PER_SECOND = RATE / FAST_HOP
 SLOWEST, FASTEST = 50.0, 220.0
@@ -216,59 +216,3 @@ def extended(tapped: np.ndarray, seconds: float) -> np.ndarray:
     before = np.arange(tapped[0] - head, 0, -head)[::-1]
     after = np.arange(tapped[-1] + tail, seconds, tail)
     return np.concatenate([before, tapped, after])
-
-
-def find_downbeats(
-    spectra: Spectra, onsets: Onsets, beats: Beats, changes: np.ndarray
-) -> tuple[str, int]:
-    """The metre, "3/4" or "4/4", and which beat is the first downbeat.
-
-    Bars start where harmony changes and where the low instruments play.
-
-    Args:
-        spectra: of the song.
-        onsets: of the song.
-        beats: of the song.
-        changes: float [beats], how much the harmony differs from before each beat.
-
-    Returns:
-        the metre, and the index of the first downbeat.
-    """
-    edges = np.append(beats.times, spectra.seconds)
-    near = scipy.ndimage.maximum_filter1d(onsets.low, 7)
-    frames = np.rint(beats.times * FRAMES_PER_SECOND).astype(int)
-    low = near[np.minimum(frames, len(near) - 1)]
-    level = over_beats(spectra.mel, spectra.mel_times, edges)
-    level = np.log10(level + 1e-6 * max(float(level.max()), 1e-9))
-    novelty = np.concatenate([[0], np.abs(np.diff(level, axis=0)).mean(axis=1)])
-    weight = 1.5 * _standard(changes) + 0.5 * _standard(low) + 0.5 * _standard(novelty)
-    if len(weight) < 8:
-        return "4/4", 0
-    best = {}
-    for beats_per_bar in (3, 4):
-        sums = [weight[start::beats_per_bar].mean() for start in range(beats_per_bar)]
-        best[beats_per_bar] = (
-            max(sums) - np.mean(np.delete(sums, np.argmax(sums))),
-            int(np.argmax(sums)),
-        )
-    repeats = {n: _repeats(level, weight, n) for n in (3, 4)}
-    three = best[3][0] > 1.2 * best[4][0] and repeats[3] > repeats[4] + 0.2
-    beats_per_bar = 3 if three else 4
-    return f"{beats_per_bar}/4", best[beats_per_bar][1]
-
-
-def _repeats(level: np.ndarray, weight: np.ndarray, lag: int) -> float:
-    """How alike each beat and the one a bar later are."""
-    centred = level - level.mean(axis=0)
-    total = 0.0
-    for bars in (1, 2):
-        if len(level) > lag * bars + 4:
-            a, b = centred[: -lag * bars], centred[lag * bars :]
-            total += float(np.sum(a * b) / max(np.sum(centred**2), 1e-9))
-            later, sooner = weight[lag * bars :], weight[: -lag * bars]
-            total += float(np.mean(_standard(later) * _standard(sooner)))
-    return total
-
-
-def _standard(values: np.ndarray) -> np.ndarray:
-    return (values - values.mean()) / max(float(values.std()), 1e-9)

@@ -21,7 +21,7 @@ class Heard:
         seconds: length of the recording.
         tempo: beats per minute.
         steady: whether the beats lie on one exact grid.
-        meter: "4/4" or "3/4".
+        meter: "4/4", "3/4" or "6/8"; of what a person marked up, any of a plan's.
         key: such as "A:min".
         beat_times: seconds of each beat.
         downbeats: which beats start a bar, as indices into `beat_times`.

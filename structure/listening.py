@@ -1,8 +1,8 @@
 """A waveform to the plan it might have come from.
 
-    waveform -> spectra -> beats -> bars -> chords, key -> sections
+    waveform -> spectra -> pulse -> beats, bars -> chords, key -> sections
 
-Each arrow is a module of its own (spectra, beats, tonality, segmentation); this
+Each arrow is a module of its own (spectra, beats, metre, tonality, segmentation); this
 one joins them and says what was heard. What a person has marked up is believed.
 """
 
@@ -19,6 +19,7 @@ from structure import believing, segmentation, tonality
 from structure.errors import RequestError
 from structure.heard import Heard
 from structure.markup import Markup
+from structure.metre import RATIOS, hear_metre
 from structure.plan import BEATS_PER_BAR
 from structure.spectra import measure_spectra, over_beats
 from structure.vocabulary import letter_name
@@ -26,6 +27,7 @@ from structure.vocabulary import letter_name
 __all__ = ["Heard", "listen"]
 
 _STEPS = 5  # What `progress` counts.
+_SILENT = 10**-3.4  # 34 dB below the loud tenth of a song, nobody hears a bar.
 _BRIGHT = 25  # Mel bands from here up, above about 2 kHz, are what sounds bright.
 
 
@@ -65,22 +67,23 @@ def listen(
 
     onsets = pulse.find_onsets(spectra)
     grid = believing.grid_of(known, spectra.seconds) if known.beats else None
-    beats = grid.beats if grid else pulse.find_beats(spectra, onsets)
+    if grid and len(grid.downbeats):
+        beats, meter, downbeats = grid.beats, grid.meter, grid.downbeats
+    else:
+        tapped = grid.beats if grid else pulse.find_beats(spectra, onsets)
+        # What a person tapped is the beat.
+        ratios = (1.0,) if grid else RATIOS
+        beats, meter, first = hear_metre(spectra, onsets, tapped, ratios=ratios)
+        if known.sections:
+            said = believing.first_downbeat(known, beats.times, BEATS_PER_BAR[meter])
+            first = first if said is None else said
+        downbeats = _downbeats(first, len(beats.times), BEATS_PER_BAR[meter])
     tell(2, _STEPS)
 
     edges = np.append(beats.times, spectra.seconds)
     pitch = over_beats(spectra.pitch, spectra.pitch_times, edges)
     played = tonality.notes(pitch)
     chroma, bass = tonality.fold_octaves(played), tonality.bass_chroma(played)
-    if grid and len(grid.downbeats):
-        meter, downbeats = grid.meter, grid.downbeats
-    else:
-        changes = tonality.harmonic_changes(chroma)
-        meter, first = pulse.find_downbeats(spectra, onsets, beats, changes)
-        if known.sections:
-            said = believing.first_downbeat(known, beats.times, BEATS_PER_BAR[meter])
-            first = first if said is None else said
-        downbeats = _downbeats(first, len(beats.times), BEATS_PER_BAR[meter])
     tell(3, _STEPS)
 
     key = believing.key_of(known) or tonality.find_key(pitch)
@@ -92,6 +95,8 @@ def listen(
     tell(4, _STEPS)
 
     power = over_beats(spectra.mel, spectra.mel_times, edges)
+    if not known.beats:
+        downbeats = _with_sound(downbeats, power, BEATS_PER_BAR[meter])
     sections = _sections(chroma, power, downbeats, BEATS_PER_BAR[meter], edges, known)
     end = min(downbeats[-1] + BEATS_PER_BAR[meter], len(edges) - 1)
     bounds = [*downbeats[sections.cuts[:-1]], end]
@@ -119,6 +124,20 @@ def _downbeats(first: int, beats: int, beats_per_bar: int) -> np.ndarray:
     if len(downbeats) > 1 and beats - downbeats[-1] < 0.6 * beats_per_bar:
         downbeats = downbeats[:-1]  # Not enough of a bar to count as one.
     return downbeats if len(downbeats) else np.array([0])
+
+
+def _with_sound(
+    downbeats: np.ndarray, power: np.ndarray, beats_per_bar: int
+) -> np.ndarray:
+    """Leave out bars before the music begins and after it has died away."""
+    loud = power.sum(axis=1)
+    sounds = loud > _SILENT * np.quantile(loud, 0.9)
+    whole = [
+        sounds[beat : beat + beats_per_bar].sum() > 0.5 * beats_per_bar
+        for beat in downbeats
+    ]
+    places = np.flatnonzero(whole)
+    return downbeats[places[0] : places[-1] + 1] if len(places) else downbeats
 
 
 def _likely_changes(

@@ -177,19 +177,3 @@ def _templates() -> tuple[list[str], np.ndarray, np.ndarray]:
     templates /= np.linalg.norm(templates, axis=1, keepdims=True)
     bass /= np.linalg.norm(bass, axis=1, keepdims=True)
     return [*names, "N"], templates, bass
-
-
-def harmonic_changes(chroma: np.ndarray) -> np.ndarray:
-    """How much the notes of the two beats from here differ from the two before, [beats].
-
-    Source: Harte, Sandler and Gasser, "Detecting harmonic change in musical
-    audio", AMCMM 2006; here without the tonal centroid.
-    """
-    beats = len(chroma)
-    padded = np.concatenate([chroma[:1], chroma[:1], chroma, chroma[-1:]])
-    before = padded[:beats] + padded[1 : beats + 1]
-    after = padded[2 : beats + 2] + padded[3 : beats + 3]
-    scale = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    change = 1 - np.sum(before * after, axis=1) / np.maximum(scale, 1e-9)
-    change[0] = 0
-    return change
