@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,13 +18,33 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".svg")
 
+
+def _forms() -> list[str]:
+    """What a shell offers after --form."""
+    from structure.forms import NAMED_FORMS
+
+    return list(NAMED_FORMS)
+
+
+def _meters() -> list[str]:
+    """What a shell offers after --meter."""
+    return ["2/4", "3/4", "4/4", "5/4", "6/8", "9/8", "12/8"]
+
+
+def _styles() -> list[str]:
+    """What a shell offers after --style: the styles of the model that ships."""
+    facts = json.loads((cli.PRETRAINED / "grains" / "config.json").read_text())
+    return facts["config"]["styles"]
+
+
 Form = Annotated[
     str | None,
     typer.Option(
         help="verse-chorus, verse-chorus-bridge, aaba, strophic, through-composed or "
         'free; or in words ("intro verse chorus outro") or in letters with bars '
         '("I4 V8 C8 O4"), with chords if you like ("V8 C8[Am F C G]").  \n'
-        "*Default: verse-chorus.*"
+        "*Default: verse-chorus.*",
+        autocompletion=_forms,
     ),
 ]
 Key = Annotated[str | None, typer.Option(help='Such as "A:min", "F# major" or "Bb".')]
@@ -48,9 +69,15 @@ TopP = Annotated[
         min=0.01, max=1, help="Draw from the likeliest choices of this share only."
     ),
 ]
-Meter = Annotated[str | None, typer.Option(help='Such as "4/4", "3/4" or "6/8".')]
+Meter = Annotated[
+    str | None,
+    typer.Option(help='Such as "4/4", "3/4" or "6/8".', autocompletion=_meters),
+]
 Style = Annotated[
-    str | None, typer.Option(help="Which of the model's styles: whose sound it has.")
+    str | None,
+    typer.Option(
+        help="Which of the model's styles: whose sound it has.", autocompletion=_styles
+    ),
 ]
 Title = Annotated[str | None, typer.Option(help="Written into the song and its plan.")]
 Seed = Annotated[
