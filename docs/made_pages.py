@@ -278,6 +278,31 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     )
 
 
+def album() -> str:
+    """What an album.toml may say, as Markdown."""
+    from hierarchy.album.arcs import ARCS
+    from hierarchy.album.keys import PATHS
+    from hierarchy.album.request import AlbumRequest, SongEntry
+
+    parts = []
+    for title, kind in (("The album", AlbumRequest), ("A [[song]]", SongEntry)):
+        rows = [
+            (f"`{name}`", _default(kind.model_fields[name]), meaning)
+            for name, meaning in attributes(kind).items()
+        ]
+        parts += [f"## {title}", _table(("key", "default", "means"), rows)]
+    paths, arcs = (", ".join(f"`{name}`" for name in names) for names in (PATHS, ARCS))
+    parts += [f"Paths of keys are {paths}. Arcs are {arcs}."]
+    return "\n\n".join(parts)
+
+
+def _default(field) -> str:
+    value = field.default
+    if value is None:
+        return "decided"
+    return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
+
+
 # ---- Forms, exit codes, notebooks ------------------------------------------------
 
 
@@ -415,6 +440,7 @@ def _first_sentence(node: ast.FunctionDef | ast.ClassDef) -> str:
 
 
 PAGES = {
+    "album": album,
     "api": api,
     "commands": commands,
     "configs": configs,
