@@ -12,8 +12,6 @@ from flax import nnx
 from hierarchy.micro import compiled, packing, sampling
 from hierarchy.micro.conditions import width
 from hierarchy.micro.kernel import draw_noise
-from hierarchy.micro.lessons import Window
-from hierarchy.micro.objective import training_loss
 from hierarchy.micro.sampling import SamplerState, sample
 from hierarchy.micro.tiles import PANEL
 from tests.small_worlds import forward, random_request, tiny_net
@@ -203,32 +201,4 @@ def test_the_sampler_can_be_compiled_for_gpu_and_tpu(changes):
         keys(1, 2),
         1.0,
     )
-    assert exported.platforms == ("cuda", "tpu")
-
-
-def test_the_training_step_can_be_compiled_for_gpu_and_tpu():
-    net = tiny_net()
-    config, batch, frames = net.config, 2, 8
-    graph, weights = nnx.split(net)
-    wide = net.look_frames.shape[0] // 3
-    window = Window(
-        shape=jnp.zeros([batch, frames * config.steps_per_frame, config.bands]),
-        frames=jnp.zeros([batch, frames, wide]),
-        levels=jnp.ones([batch, frames + 4, config.bands]),
-        frequency=jnp.zeros([batch, frames // 2 + 3, config.peaks]),
-        amplitude=jnp.zeros([batch, frames // 2 + 3, config.peaks]),
-        phase=jnp.zeros([batch, frames // 2 + 3, config.peaks]),
-        style=jnp.zeros([batch], jnp.int32),
-        coarse=jnp.ones([batch]),
-        share=jnp.ones([batch]),
-    )
-
-    @jax.jit
-    def slope(weights, window):
-        def loss(weights):
-            return training_loss(nnx.merge(graph, weights), window, jax.random.key(0))
-
-        return jax.tree.leaves(jax.grad(loss, has_aux=True)(weights)[0])
-
-    exported = jax.export.export(slope, platforms=["cuda", "tpu"])(weights, window)
     assert exported.platforms == ("cuda", "tpu")
