@@ -23,6 +23,7 @@ import numpy as np
 
 import hierarchy
 from hierarchy.configs import find_config
+from hierarchy.devices import keep_compiled_programs
 from hierarchy.macro.learning import SequencerRecipe, corpus_songs, train_on_songs
 from structure.annotations import AnnotatedSong, read_annotations
 from structure.scoring import Sums, measure, sequencer_bits
@@ -173,6 +174,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write every song and the table here")
     options = parser.parse_args()
+    keep_compiled_programs()
     recipe = SequencerRecipe.read(find_config(options.config))
     fit = recipe.fit.limited(steps=options.steps, minutes=None)
     if options.rate:
