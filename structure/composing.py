@@ -123,7 +123,11 @@ def _checked(**values) -> SongPlan:
         return SongPlan(**values)
     except pydantic.ValidationError as error:
         # What was asked of a section, such as its melody, does not fit the song.
-        raise RequestError("; ".join(flaw["msg"] for flaw in error.errors())) from None
+        raise RequestError(
+            "; ".join(
+                flaw["msg"].removeprefix("Value error, ") for flaw in error.errors()
+            )
+        ) from None
 
 
 def complete(sequencer: Sequencer, half: HalfPlan, *, seed: int, **more) -> SongPlan:

@@ -170,7 +170,7 @@ def _bars(chords: Any) -> Any:
 
 def _flaws(error: pydantic.ValidationError) -> str:
     lines = [
-        f"{'.'.join(str(part) for part in flaw['loc']) or 'file'}: {flaw['msg']}"
+        f"{'.'.join(str(part) for part in flaw['loc']) or 'file'}: {flaw['msg'].removeprefix('Value error, ')}"
         for flaw in error.errors()
     ]
     return "; ".join(lines)

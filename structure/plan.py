@@ -304,7 +304,7 @@ class SongPlan(_Strict):
             return cls.model_validate_json(text)
         except pydantic.ValidationError as error:
             lines = [
-                f"{'.'.join(str(part) for part in flaw['loc']) or 'file'}: {flaw['msg']}"
+                f"{'.'.join(str(part) for part in flaw['loc']) or 'file'}: {flaw['msg'].removeprefix('Value error, ')}"
                 for flaw in error.errors()
             ]
             raise RequestError(f"{source}: " + "; ".join(lines)) from None

@@ -15,7 +15,6 @@ SMALL = {
     "MACROTIME_STEPS": "4",
     "MACROTIME_MINUTES": "0.25",
     "MACROTIME_SONGS": str(FOLDER / "songs.jsonl"),
-    "MACROTIME_FIRST_SONGS": "40",
 }
 MOST_BYTES = 1_500_000
 

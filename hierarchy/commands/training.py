@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,9 +31,20 @@ From = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with what stopped in --out.")
 ]
+
+
+def _above_zero(minutes: float | None) -> float | None:
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise typer.BadParameter(f"{minutes:g} minutes; a time above 0 fits")
+    return minutes
+
+
 Minutes = Annotated[
     float | None,
-    typer.Option(help="Stop after this time; --resume goes on from there."),
+    typer.Option(
+        callback=_above_zero,
+        help="Stop after this time; --resume goes on from there.",
+    ),
 ]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="How many steps. *Default: as --config says.*")

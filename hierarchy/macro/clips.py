@@ -57,7 +57,9 @@ class Wish:
             else:
                 name, value = "chord", _chord(word)
             if name in found:
-                raise RequestError(f"{words!r} says two things about the {name}")
+                raise RequestError(
+                    f"{words!r} says two things about the {name}; one fits"
+                )
             found[name] = value
         return cls(**found)
 

@@ -169,6 +169,11 @@ class Manifest:
                 ),
                 dropped=tuple(Dropped(**file) for file in values["dropped"]),
             )
+        except FileNotFoundError:
+            raise RequestError(
+                f"{path.parent} is not a corpus; prepare-corpus makes one of a folder of "
+                "recordings"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RequestError(
                 f"{path.parent} is not a corpus; prepare-corpus makes one ({error})"
@@ -253,7 +258,10 @@ def prepare_corpus(
     tell, say = progress or (lambda done, total: None), report or (lambda line: None)
     paths = list(_recordings(folder, out))
     if not paths:
-        raise RequestError(f"there are no recordings in {folder}")
+        raise RequestError(
+            f"there are no recordings in {folder}; it takes a folder of wav, flac, "
+            "ogg, opus, mp3 or aiff files, or one of them"
+        )
     known = _known(out, sample_rate)
     kept: dict[str, list[CorpusSong]] = {}
     dropped: list[Dropped] = []
