@@ -193,7 +193,7 @@ def stems(song) -> dict:
 
 def beats(song) -> dict:
     """How far bars lie from where the plan has them, and how alike neighbours are."""
-    from hierarchy.macro.performing import EARLY
+    from hierarchy.macro.timeline import EARLY
 
     plan, rate = song.plan, song.sample_rate
     bar = plan.beats_per_bar * plan.beat_seconds * rate

@@ -6,14 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierarchy.macro.choosing import choose_gestures
-from hierarchy.macro.performing import (
-    EARLY,
-    LEAD,
-    RING,
-    _attack,
-    _octaves_brighter,
-    perform,
-)
+from hierarchy.macro.performing import LEAD, perform
+from hierarchy.macro.timeline import EARLY, RING, _attack, _octaves_brighter
 from hierarchy.material.features import BANDS, HOP, chroma_of
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord

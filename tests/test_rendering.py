@@ -7,8 +7,8 @@ import pytest
 
 from hierarchy.macro.mastering import loudness_lufs, true_peak_db
 from hierarchy.macro.mixing import Score
-from hierarchy.macro.performing import EARLY, RING
 from hierarchy.macro.rendering import arrange, render_song
+from hierarchy.macro.timeline import EARLY, RING
 from hierarchy.material.audio import inspect_audio, read_tags, read_waveform
 from hierarchy.material.moments import moments_of
 from structure.errors import RequestError

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hierarchy.macro.performing import EARLY, perform
+from hierarchy.macro.performing import perform
+from hierarchy.macro.timeline import EARLY
 from hierarchy.material.gestures import Book, fit_to_chords
 from hierarchy.micro.grains import Grain, GrainModel, make_grains, seed_from
 from structure.errors import RequestError
