@@ -34,11 +34,11 @@ needs_ray = pytest.mark.skipif(
 _CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
+size = {"num_cpus": 1, "object_store_memory": 200_000_000}
 cluster = Cluster(
-    initialize_head=True,
-    head_node_args={"num_cpus": 1, "object_store_memory": 200_000_000},
+    initialize_head=True, head_node_args=size | {"include_dashboard": False}
 )
-second = cluster.add_node(num_cpus=1, object_store_memory=200_000_000)
+second = cluster.add_node(**size)
 cluster.wait_for_nodes()
 print("address", cluster.address, flush=True)
 for line in sys.stdin:
