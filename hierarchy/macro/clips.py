@@ -7,10 +7,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hierarchy.macro.assembly import Placement
 from hierarchy.macro.performing import perform
 from hierarchy.macro.timeline import EARLY
 from hierarchy.material.gestures import Book, fit_to_chords
-from hierarchy.micro.grains import Grain, GrainModel, make_grains, seed_from
+from hierarchy.micro.grains import (
+    Grain,
+    GrainModel,
+    GrainRequest,
+    make_grains,
+    seed_from,
+)
 from structure.errors import RequestError
 from structure.harmony import Chord
 from structure.plan import FASTEST, SLOWEST, Section, SongPlan
@@ -65,6 +72,45 @@ class Wish:
         return cls(**found)
 
 
+def ask_for_clips(
+    model: GrainModel,
+    wish: Wish | None,
+    *,
+    count: int,
+    seconds: float,
+    style: str | None = None,
+    seed: int = 0,
+) -> tuple[list[GrainRequest], list[Placement]]:
+    """What to sample for clips, and where in each grain its clip lies.
+
+    Args and errors: as for `make_clips`.
+    """
+    if not SHORTEST <= seconds <= LONGEST:
+        raise RequestError(
+            f"clips of {seconds:g} seconds; {SHORTEST:g} to {LONGEST:g} can be made"
+        )
+    style, book = model.book(style)
+    rate = model.config.sample_rate
+    rng = np.random.default_rng([seed, 0])
+    chosen = _gestures(book, wish or Wish(), count, rng)
+    requests, places = [], []
+    for number, gesture in enumerate(chosen):
+        plan = _one_bar(book, gesture, wish or Wish(), seconds)
+        performance = perform(
+            plan,
+            book,
+            style=model.config.styles.index(style),
+            seed=seed_from(seed, number),
+            sample_rate=rate,
+            peaks=0 if wish is None else model.config.peaks,
+            coarse=wish is not None,
+        )
+        place = performance.placements[0]
+        requests.append(performance.requests[place.grain])
+        places.append(place)
+    return requests, places
+
+
 def make_clips(
     model: GrainModel,
     wish: Wish | None,
@@ -93,29 +139,10 @@ def make_clips(
     Raises:
         RequestError: if the model has no such style or the length does not fit.
     """
-    if not SHORTEST <= seconds <= LONGEST:
-        raise RequestError(
-            f"clips of {seconds:g} seconds; {SHORTEST:g} to {LONGEST:g} can be made"
-        )
-    style, book = model.book(style)
+    requests, places = ask_for_clips(
+        model, wish, count=count, seconds=seconds, style=style, seed=seed
+    )
     rate = model.config.sample_rate
-    rng = np.random.default_rng([seed, 0])
-    chosen = _gestures(book, wish or Wish(), count, rng)
-    requests, places = [], []
-    for number, gesture in enumerate(chosen):
-        plan = _one_bar(book, gesture, wish or Wish(), seconds)
-        performance = perform(
-            plan,
-            book,
-            style=model.config.styles.index(style),
-            seed=seed_from(seed, number),
-            sample_rate=rate,
-            peaks=0 if wish is None else model.config.peaks,
-            coarse=wish is not None,
-        )
-        place = performance.placements[0]
-        requests.append(performance.requests[place.grain])
-        places.append(place)
     grains = make_grains(model, requests, progress=progress)
     length = round(seconds * rate)
     return [
