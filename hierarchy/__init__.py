@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hierarchy.album.request import AlbumRequest, read_album
     from hierarchy.configs import find_config
     from hierarchy.devices import keep_compiled_programs, use_all_cores
+    from hierarchy.export.arrangement import draw_arrangement
     from hierarchy.export.pictures import draw_grain, draw_plan, draw_song
     from hierarchy.export.session import export_song
     from hierarchy.export.showing import hear, see, watch
@@ -66,6 +67,7 @@ _HOMES = {
     "WaveNet": "micro.wavenet",
     "WaveNetConfig": "micro.wavenet",
     "compose_song": "macro.rendering",
+    "draw_arrangement": "export.arrangement",
     "draw_grain": "export.pictures",
     "draw_plan": "export.pictures",
     "draw_song": "export.pictures",
@@ -116,6 +118,7 @@ __all__ = [
     "WaveNet",
     "WaveNetConfig",
     "compose_song",
+    "draw_arrangement",
     "draw_grain",
     "draw_plan",
     "draw_song",

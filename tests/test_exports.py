@@ -3,11 +3,14 @@
 import json
 import re
 
+import matplotlib.colors
+import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
 
 from hierarchy.export import KINDS, export_song
+from hierarchy.export.arrangement import draw_arrangement
 from hierarchy.export.markers import mark_sections, write_cue_sheet
 from hierarchy.export.midi import write_midi
 from hierarchy.export.reaper import quarters_per_minute
@@ -333,3 +336,22 @@ def test_two_exports_of_one_song_are_the_same_bytes(song, exported, tmp_path):
     export_song(song, tmp_path, kinds=["session", "markers", "midi", "jams"])
     for name in ("song.mid", "session/song.rpp"):
         assert (tmp_path / name).read_bytes() == (exported[0] / name).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_an_arrangement_is_drawn_with_its_sections_layers_and_grains(
+    song, tmp_path, suffix
+):
+    path = tmp_path / f"song{suffix}"
+    draw_arrangement(path, song)
+    again = tmp_path / f"again{suffix}"
+    draw_arrangement(again, song)
+    assert again.read_bytes() == path.read_bytes()
+    if suffix == ".png":
+        pixels = matplotlib.image.imread(path)[..., :3]
+        assert pixels.shape[1] > 1_000
+        # Each layer has its colour somewhere, and most of the paper is white.
+        for shade in ("#7a5195", "#2f6690", "#c8553d"):
+            near = np.abs(pixels - matplotlib.colors.to_rgb(shade)).max(axis=-1) < 0.02
+            assert near.sum() > 500
+        assert (pixels.min(axis=-1) == 1).mean() > 0.3

@@ -49,6 +49,13 @@ def render_song(
     model: asking.Model = None,
     sequencer: asking.SequencerFolder = None,
     picture: asking.Picture = None,
+    arrangement: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw what it is put together from, over time: energy, chords, layers "
+            "with their gains, grains and where they return; a .png or .svg file."
+        ),
+    ] = None,
     freedom: Annotated[
         float | None,
         typer.Option(
@@ -162,6 +169,8 @@ def render_song(
     cli.check_file("--out", out, SOUND)
     if picture:
         cli.check_file("--picture", picture, asking.PICTURES)
+    if arrangement:
+        cli.check_file("--arrangement", arrangement, asking.PICTURES)
     asked = asking.Asked(form, key, tempo, minutes, meter, bars, chords)
     if plan and (given := asked.names()):
         raise cli.RequestError(
@@ -266,6 +275,10 @@ def render_song(
 
                     drawn = files.enter_context(whole_file(picture))
                     draw_song(drawn, song.waveform, song.sample_rate, song.plan)
+                if arrangement:
+                    from hierarchy.export.arrangement import draw_arrangement
+
+                    draw_arrangement(files.enter_context(whole_file(arrangement)), song)
             exported = []
             if kinds:
                 from hierarchy.export import export_song
@@ -284,6 +297,7 @@ def render_song(
             "song": str(out),
             "plan": str(plan_out),
             "picture": str(picture) if picture else None,
+            "arrangement": str(arrangement) if arrangement else None,
             "exported": [str(file) for file in exported],
             "seconds": round(song.seconds, 3),
             "seed": song.plan.seed,

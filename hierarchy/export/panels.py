@@ -24,7 +24,7 @@ INK = "#333333"
 
 def mark_sections(axes: Axes, plan: SongPlan) -> None:
     """Name each section and colour its background by its idea."""
-    colours = _letter_colours(plan)
+    colours = letter_colours(plan)
     for section, start, end in _shown(plan, 0, plan.seconds):
         axes.axvspan(start, end, color=colours[section.letter], alpha=0.45, lw=0)
         axes.axvline(start, color="white", lw=1.5)
@@ -84,7 +84,7 @@ def draw_spectrogram(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None
 
 def draw_energy(axes: Axes, plan: SongPlan, row: tuple[int, int]) -> None:
     """The sections of a row of bars, as high as their energy, and their brightness."""
-    colours, bar = _letter_colours(plan), plan.beats_per_bar * plan.beat_seconds
+    colours, bar = letter_colours(plan), plan.beats_per_bar * plan.beat_seconds
     shown = list(_shown(plan, row[0] * bar, row[1] * bar))
     for section, start, end in shown:
         axes.bar(
@@ -160,7 +160,7 @@ def draw_returns(axes: Axes, likeness: np.ndarray, plan: SongPlan) -> None:
         extent=(0, starts[-1], starts[-1], 0),
         interpolation="nearest",
     )
-    colours = _letter_colours(plan)
+    colours = letter_colours(plan)
     for start in starts[1:-1]:
         axes.axhline(start, color="white", lw=0.6, alpha=0.8)
         axes.axvline(start, color="white", lw=0.6, alpha=0.8)
@@ -218,7 +218,8 @@ def _name_sections(
         )
 
 
-def _letter_colours(plan: SongPlan) -> dict[str, str]:
+def letter_colours(plan: SongPlan) -> dict[str, str]:
+    """The colour of each idea, the same in every picture of a plan."""
     letters = sorted({section.letter for section in plan.sections})
     return {x: _COLOURS[n % len(_COLOURS)] for n, x in enumerate(letters)}
 

@@ -27,7 +27,7 @@ from structure.files import whole_file
 from structure.plan import SongPlan
 from structure.spectra import measure_spectra
 
-_STYLE = {
+STYLE = {
     "font.size": 9,
     "axes.edgecolor": "#999999",
     "axes.labelcolor": INK,
@@ -41,7 +41,7 @@ _STYLE = {
     # Without this every SVG of one song would differ.
     "svg.hashsalt": "macrotime",
 }
-_DOTS_PER_INCH = 110
+DOTS_PER_INCH = 110
 
 
 def draw_song(
@@ -57,10 +57,10 @@ def draw_song(
         plan: what was asked.
     """
     seconds = waveform.shape[1] / sample_rate
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(13, 11), dpi=_DOTS_PER_INCH, layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(13, 11), dpi=DOTS_PER_INCH, layout="constrained")
         grid = figure.add_gridspec(3, 2, height_ratios=[1.1, 1.5, 3.4])
-        figure.suptitle(_headline(plan), x=0.01, ha="left", fontsize=12)
+        figure.suptitle(headline(plan), x=0.01, ha="left", fontsize=12)
 
         wave = figure.add_subplot(grid[0, :])
         draw_waveform(wave, waveform, seconds)
@@ -81,7 +81,7 @@ def draw_song(
         spectra = measure_spectra(waveform, sample_rate)
         draw_returns(heard, heard_likeness(spectra, plan), plan)
         heard.set_title("Heard: bright where the sound resembles itself")
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_plan(path: str | Path, plan: SongPlan) -> None:
@@ -94,14 +94,14 @@ def draw_plan(path: str | Path, plan: SongPlan) -> None:
     rows = _rows(plan)
     bar_seconds = plan.beats_per_bar * plan.beat_seconds
     widest = max(last - first for first, last in rows)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         width = max(11.0, 0.34 * widest)
         figure = Figure(
             figsize=(width, 0.5 + 4.1 * len(rows)),
-            dpi=_DOTS_PER_INCH,
+            dpi=DOTS_PER_INCH,
             layout="constrained",
         )
-        figure.suptitle(_headline(plan), x=0.01, ha="left", fontsize=12)
+        figure.suptitle(headline(plan), x=0.01, ha="left", fontsize=12)
         panels = figure.subplots(
             2 * len(rows), 1, squeeze=False, height_ratios=[2.2, 1] * len(rows)
         )
@@ -117,7 +117,7 @@ def draw_plan(path: str | Path, plan: SongPlan) -> None:
         panels[0, 0].legend(
             loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8
         )
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_grain(
@@ -140,9 +140,9 @@ def draw_grain(
     sounds = {"Asked": asked, "Heard": heard}
     sounds = {name: sound for name, sound in sounds.items() if sound is not None}
     highest = max(np.abs(sound).max(initial=1e-3) for sound in sounds.values())
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(
-            figsize=(5.2 * len(sounds), 4.6), dpi=_DOTS_PER_INCH, layout="constrained"
+            figsize=(5.2 * len(sounds), 4.6), dpi=DOTS_PER_INCH, layout="constrained"
         )
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=12)
@@ -158,7 +158,7 @@ def draw_grain(
             wave.yaxis.set_major_locator(mpl.ticker.MaxNLocator(3, symmetric=True))
             draw_spectrogram(colours, sound, sample_rate)
             colours.set(xlabel="seconds", xlim=(0, seconds))
-        _save(figure, path)
+        save(figure, path)
 
 
 def _rows(plan: SongPlan, *, most: int = 48) -> list[tuple[int, int]]:
@@ -177,14 +177,16 @@ def _rows(plan: SongPlan, *, most: int = 48) -> list[tuple[int, int]]:
     return rows
 
 
-def _headline(plan: SongPlan) -> str:
+def headline(plan: SongPlan) -> str:
+    """A song in one line: title, key, tempo, metre, style, length, seed."""
     whole = round(plan.seconds)
     facts = [plan.key, f"{plan.tempo:.4g} BPM", plan.meter, plan.style]
     facts += [f"{whole // 60}:{whole % 60:02d}", f"seed {plan.seed}"]
     return f"{plan.title}   ·   " + "   ".join(fact for fact in facts if fact)
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; equal pictures are equal files."""
     kind = Path(path).suffix.lower().lstrip(".")
     # A date inside would make equal songs unequal files.
     metadata = {"Date": None} if kind == "svg" else {"Software": "macrotime"}

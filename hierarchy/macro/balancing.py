@@ -8,8 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from hierarchy.macro.assembly import Placement
-from hierarchy.macro.mastering import loudness_lufs
 from hierarchy.macro.performing import Performance
+from hierarchy.material.loudness import (
+    SILENCE,
+    LoudnessMeter,
+    gated_loudness,
+    powers_of,
+)
 from hierarchy.micro.grains import Grain
 from structure.plan import SongPlan
 
@@ -39,11 +44,9 @@ def balance(
         ][: section.bars]
         name = tuple(placement.grain for placement in mine)
         if name not in measured:
-            bodies = [_body(grains[place.grain], place) for place in mine]
-            rate = grains[mine[0].grain].sample_rate
-            measured[name] = loudness_lufs(np.concatenate(bodies, axis=1), rate)
+            measured[name] = _loudness(grains, mine)
         asked = FULL - RANGE * (1 - section.energy)
-        lacking = asked - measured[name] if np.isfinite(measured[name]) else 0.0
+        lacking = asked - measured[name] if measured[name] > SILENCE else 0.0
         gains.append(float(10 ** (np.clip(lacking, -MOST, MOST) / 20)))
     return tuple(
         dataclasses.replace(placement, gain=gains[where])
@@ -53,6 +56,11 @@ def balance(
     )
 
 
-def _body(grain: Grain, placement: Placement) -> np.ndarray:
-    end = grain.waveform.shape[1] - placement.lead_out
-    return grain.waveform[:, placement.lead_in : end]
+def _loudness(grains: Sequence[Grain], placements: Sequence[Placement]) -> float:
+    """Of the bodies of grains one after the other, in LUFS; one grain at a time."""
+    meter = LoudnessMeter(grains[placements[0].grain].sample_rate)
+    for place in placements:
+        waveform = grains[place.grain].waveform
+        end = waveform.shape[1] - place.lead_out
+        meter.hear(waveform[:, place.lead_in : end])
+    return gated_loudness(powers_of(meter.tenths, meter.samples, meter.sample_rate))
