@@ -41,6 +41,7 @@ from structure.requests import SectionRequest, SongRequest
 from structure.sequencer import Sequencer
 
 _LONGER = 1 / 7  # songs are longer and shorter than asked by up to this share
+_MIDDLE = 0.58  # mean energy of a song at the arc's middle
 _LENGTHS = (0.0, 0.05, -0.05, 0.1, -0.1, 0.15, -0.15)
 """By how much a length is changed until its bars can be shared out among sections."""
 
@@ -258,10 +259,17 @@ def _compose(
 
 
 def _at_height(plan: SongPlan, raised: float) -> SongPlan:
-    """The plan with all its energies raised, and its brightness with them."""
+    """The plan with all its energies moved, and its brightness with them.
+
+    Songs of all forms have one mean but for what the arc raises them by, so that it is
+    the arc that is heard and not how long an intro is.
+    """
+    bars = [section.bars for section in plan.sections]
+    mean = np.average([section.energy for section in plan.sections], weights=bars)
     sections = []
     for section in plan.sections:
-        energy = round(float(np.clip(section.energy + raised, 0.05, 0.98)), 3)
+        energy = section.energy + _MIDDLE + raised - mean
+        energy = round(float(np.clip(energy, 0.05, 0.98)), 3)
         change = {"energy": energy, "brightness": brightness(energy)}
         sections.append(section.model_copy(update=change))
     return plan.model_copy(update={"sections": tuple(sections)})
