@@ -105,16 +105,17 @@ def test_a_cluster_that_loses_a_node_makes_every_song_once(cluster, tiny, tmp_pa
         cache=tmp_path / "cache",
     )
     mixed, lines = [], []
-    for line in run.stderr:
-        lines.append(line)
-        if ": mixed; " in line:
-            mixed.append(int(line.split(":")[0].removeprefix("Song ")))
-            if len(mixed) == 2:
-                cluster.stdin.write("kill\n")
-                cluster.stdin.flush()
-                _said(cluster, "killed")
-    out = run.stdout.read()
-    assert run.wait(60) == 0, "".join(lines) + out
+    with run:
+        for line in run.stderr:
+            lines.append(line)
+            if ": mixed; " in line:
+                mixed.append(int(line.split(":")[0].removeprefix("Song ")))
+                if len(mixed) == 2:
+                    cluster.stdin.write("kill\n")
+                    cluster.stdin.flush()
+                    _said(cluster, "killed")
+        lines.append(run.stdout.read())
+    assert run.returncode == 0, "".join(lines)
     assert sorted(mixed) == list(range(1, SONGS + 1)), "each song once"
     manifest = Manifest.read(there / "album.json")
     assert manifest.complete and len(manifest.songs) == SONGS
