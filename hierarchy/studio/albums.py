@@ -46,8 +46,8 @@ KINDS = {
 ARCHIVE = ".zip"
 
 # Seconds of work for a second of music, on two cores: listening; getting ready.
-LISTENING, READYING = 0.045, 0.012
-STARTING = 25.0  # seconds that a training takes to begin and to end
+LISTENING, READYING = 0.036, 0.023
+STARTING = 40.0  # seconds that a training takes to begin and to end
 SHORTEST_ALBUM = 10.0  # seconds of music
 
 

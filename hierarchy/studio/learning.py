@@ -33,7 +33,7 @@ def learn_style(job: dict, told: Told) -> dict:
     start_from = Path(job["model"] or PRETRAINED)
     training = 60.0 * job["minutes"]
     expected = job["seconds_before"] + training
-    listening = 0.75 * job["seconds_before"]
+    listening = 0.4 * job["seconds_before"]
 
     tell = told.stage("Listening to your music")
 
