@@ -48,7 +48,6 @@ def open_studio(model: Path, place: Path, *options: str):
             [*command, "--model", str(model), *options],
             env=os.environ | {"TMPDIR": str(place), "PYTHONPATH": root},
             stderr=said,
-            start_new_session=True,
         )
     try:
         while not (found := re.search(r"http://\S+[0-9]", log.read_text())):
