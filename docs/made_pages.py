@@ -209,7 +209,8 @@ def schema() -> str:
     whole = plan_schema()
     parts = ["## The song", _properties(whole)]
     for name, part in whole.get("$defs", {}).items():
-        parts += [f"## {name}", _properties(part)]
+        has_keys = "properties" in part
+        parts += [f"## {name}", _properties(part) if has_keys else _json_type(part)]
     parts += [
         "## The schema",
         'For editors and programs, as <a href="plan.schema.json">plan.schema.json</a>:',
@@ -222,8 +223,7 @@ def _properties(part: dict) -> str:
     from structure import plan
 
     # pydantic keeps a class' docstring as the description of its object.
-    kind = getattr(plan, part["title"])
-    meanings = attributes(kind)
+    meanings = attributes(getattr(plan, part["title"]))
     rows = []
     for name, value in part["properties"].items():
         default = value.get("default")
@@ -253,6 +253,8 @@ def _json_type(value: dict) -> str:
         return f"`{json.dumps(value['const'])}`"
     if "enum" in value:
         return ", ".join(f"`{one}`" for one in value["enum"])
+    if "prefixItems" in value:
+        return "[" + ", ".join(_json_type(one) for one in value["prefixItems"]) + "]"
     if "anyOf" in value:
         return " or ".join(_json_type(one) for one in value["anyOf"])
     if "$ref" in value:

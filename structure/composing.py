@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -130,7 +131,9 @@ def _checked(**values) -> SongPlan:
         ) from None
 
 
-def complete(sequencer: Sequencer, half: HalfPlan, *, seed: int, **more) -> SongPlan:
+def complete(
+    sequencer: Sequencer, half: HalfPlan, *, seed: int, **more: Any
+) -> SongPlan:
     """Finish a plan that a person began.
 
     Args:
@@ -146,7 +149,12 @@ def complete(sequencer: Sequencer, half: HalfPlan, *, seed: int, **more) -> Song
 
 
 def compose_anew(
-    sequencer: Sequencer, plan: SongPlan, names: Sequence[str], *, seed: int, **more
+    sequencer: Sequencer,
+    plan: SongPlan,
+    names: Sequence[str],
+    *,
+    seed: int,
+    **more: Any,
 ) -> SongPlan:
     """The same song but for some sections, whose chords are new.
 
