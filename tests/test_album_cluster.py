@@ -34,12 +34,23 @@ needs_ray = pytest.mark.skipif(
 _CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-size = {"num_cpus": 1, "object_store_memory": 200_000_000}
-cluster = Cluster(
-    initialize_head=True, head_node_args=size | {"include_dashboard": False}
-)
-second = cluster.add_node(**size)
-cluster.wait_for_nodes()
+
+def start():
+    # Ray gives a node 30 seconds to start, which a busy machine may not have.
+    size = {"num_cpus": 1, "object_store_memory": 200_000_000}
+    for attempt in range(3):
+        cluster = Cluster()
+        try:
+            cluster.add_node(**size, include_dashboard=False)
+            second = cluster.add_node(**size)
+            cluster.wait_for_nodes()
+            return cluster, second
+        except Exception as error:
+            print("again:", error, flush=True)
+            cluster.shutdown()
+    raise SystemExit("no cluster could be started")
+
+cluster, second = start()
 print("address", cluster.address, flush=True)
 for line in sys.stdin:
     if line == "kill\\n":
