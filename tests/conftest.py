@@ -1,6 +1,8 @@
 """What every test takes for granted: strict JAX, and a small song to try things on."""
 
 import dataclasses
+import os
+import tempfile
 
 import jax
 import numpy as np
@@ -12,6 +14,14 @@ from structure.plan import Section, SongPlan
 # float32 products by default; neither shall decide a test.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "float32")
+
+# What one test or one command that it starts has compiled, the next need not.
+if "MACROTIME_CACHE" not in os.environ:
+    _programs = tempfile.TemporaryDirectory(prefix="macrotime-programs-")
+    os.environ["MACROTIME_CACHE"] = _programs.name
+os.environ.setdefault("NUMBA_CACHE_DIR", os.environ["MACROTIME_CACHE"])
+jax.config.update("jax_compilation_cache_dir", os.environ["MACROTIME_CACHE"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @dataclasses.dataclass(frozen=True)
