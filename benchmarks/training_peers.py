@@ -50,19 +50,21 @@ class Ours:
         from sampling import reference
 
         from hierarchy.micro import conditions
+        from hierarchy.training.additive import Additive
         from hierarchy.training.fitting import FitConfig
         from hierarchy.training.stepping import Devices, Stepper
 
         model, random = reference(), np.random.default_rng(0)
         likelihood, wide = model.config.likelihood, conditions.width(1)
 
-        def loss(model, batch, key):
+        def sums(model, batch, keys):
             asked = jax.numpy.zeros([len(batch), LONG // 512, wide])
             style = jax.numpy.zeros([len(batch)], jax.numpy.int32)
             parameters = model(batch, 0 * batch, asked, style)
-            value = -likelihood.log_likelihood(parameters, batch).mean()
-            return value, {}
+            nats = -likelihood.log_likelihood(parameters, batch)
+            return {"loss": (nats.sum(), jax.numpy.float32(nats.size))}
 
+        loss = Additive(sums)
         fitting = FitConfig(steps=1_000_000)
         devices = Devices.all()
         self.stepper = Stepper(

@@ -26,8 +26,9 @@ from hierarchy.material.moments import moments_of
 from hierarchy.micro.baselines import baseline_bits
 from hierarchy.micro.grains import GrainModel, make_grains, request_like
 from hierarchy.micro.lessons import Lesson, Window, lesson
-from hierarchy.micro.objective import training_loss, validation_loss
+from hierarchy.micro.objective import training_sums, validation_loss
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
+from hierarchy.training.additive import Additive
 from hierarchy.training.batches import WindowBatches
 from hierarchy.training.checkpoint import load_weights
 from hierarchy.training.checkpoint import read_config as read_model_config
@@ -48,7 +49,7 @@ class LessonConfig:
     side: share of windows taken from the side of stereo recordings.
     without_sketch, without_coarse, without_style: share of windows that lack it.
     thinned: share of the others whose sketch is thinned to a random few sinusoids.
-    past_noise: most noise that is laid over the past, in levels; see `training_loss`.
+    past_noise: most noise that is laid over the past, in levels; see `training_sums`.
     matmul: precision of matrix products in training. "default" is what the device
         does best: float32 on CPUs (bfloat16 was 1.1 to 1.2 times slower there),
         TensorFloat-32 on GPUs, bfloat16 on TPUs. Weights are float32 throughout.
@@ -142,16 +143,16 @@ def fit_grains(
     usable = [one for one in train if one.units >= lessons.frames // 2]
     judges = [one for one in held_out if one.units >= lessons.frames // 2]
 
-    def loss(model, window, key):
+    def sums(model, window, keys):
         with jax.default_matmul_precision(lessons.matmul):
-            return training_loss(model, window, key, past_noise=lessons.past_noise)
+            return training_sums(model, window, keys, past_noise=lessons.past_noise)
 
     def judge(model, window, key):
         return validation_loss(model, window, key, past_noise=lessons.past_noise)
 
     return fit(
         model,
-        loss,
+        Additive(sums),
         window_batches(usable, lessons, peaks=peaks, seed=fitting.seed),
         validation=validation_windows(judges, lessons, peaks=peaks) if judges else (),
         config=fitting,

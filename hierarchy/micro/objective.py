@@ -9,6 +9,7 @@ import numpy as np
 from hierarchy.micro import conditions
 from hierarchy.micro.lessons import Window, audible
 from hierarchy.micro.wavenet import WaveNet
+from hierarchy.training.additive import Additive, Sums
 
 UNHEARD = 6  # frames at a window's start whose past is missing, and so do not count
 
@@ -47,22 +48,30 @@ def _bits(
     return bits, jnp.repeat(heard, config.steps_per_frame, axis=1)
 
 
-def training_loss(
-    model: WaveNet, window: Window, key: jax.Array, *, past_noise: float = 0.0
-):
-    """Weighted bits per sample; see `fit` for the contract.
+def training_sums(
+    model: WaveNet, window: Window, keys: jax.Array, *, past_noise: float = 0.0
+) -> Sums:
+    """Weighted bits per sample, with a key for each window; see `Additive`.
 
     The past that the model hears is made uncertain by noise of up to `past_noise`
     times the level, another amount for each window. A model that always heard the
     true past trusts its own too much when it samples, and its errors grow.
     """
-    amount, noise = jax.random.split(key)
-    spread = past_noise * jax.random.uniform(amount, (window.shape.shape[0], 1, 1))
-    bits, heard = _bits(model, window, _uncertain(window.shape, spread, noise))
+
+    def uncertain(shape, key):
+        amount, noise = jax.random.split(key)
+        return _uncertain(shape, past_noise * jax.random.uniform(amount), noise)
+
+    bits, heard = _bits(model, window, jax.vmap(uncertain)(window.shape, keys))
     weights = heard * jnp.asarray(band_weights(model.config.bands))[None, None]
-    return (bits * weights).sum() / weights.sum(), {
-        "bits": (bits * heard).sum() / heard.sum()
+    return {
+        "loss": ((bits * weights).sum(), weights.sum()),
+        "bits": ((bits * heard).sum(), heard.sum()),
     }
+
+
+training_loss = Additive(training_sums)
+"""The loss of `training_sums` without noise, for `fit`."""
 
 
 def validation_loss(
