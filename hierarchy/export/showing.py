@@ -116,7 +116,8 @@ def watch(what: str) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         nonlocal shown
         now = time.monotonic()
-        if done < total and now - shown < SECONDS_BETWEEN:
+        # Outside a notebook IPython shows nothing, and there is no handle.
+        if handle is None or (done < total and now - shown < SECONDS_BETWEEN):
             return
         shown = now
         text = f"{what}: {done} of {total}, {now - began:.0f} s"
