@@ -23,6 +23,8 @@ from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro import conditions
 from hierarchy.micro.likelihood import Classes, Logistics
 
+TOGETHER = 6  # layers whose ways out are one product in training
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WaveNetConfig:
@@ -196,7 +198,7 @@ class WaveNet(nnx.Module):
             past[:, config.linear - 1 : -1] @ self.enter[...]
             + beside @ self.enter_sketch[...]
         )
-        skip = jnp.zeros([batch, steps, config.skip])
+        skip, inside = jnp.zeros([batch, steps, config.skip]), []
         for index, (layer, dilation) in enumerate(
             zip(self.layers, config.dilations, strict=True)
         ):
@@ -206,9 +208,16 @@ class WaveNet(nnx.Module):
             z = jnp.concatenate([before, h], axis=-1) @ both
             z = z.reshape(batch, -1, config.steps_per_frame, 2 * config.gate)
             z = (z + gates[:, :, None, index]).reshape(batch, steps, -1)
-            out = gated(z) @ layer.out[...]
-            h = h + out[..., : config.residual]
-            skip = skip + out[..., config.residual :]
+            inside.append(gated(z))
+            h = h + inside[-1] @ layer.out[..., : config.residual]
+            if len(inside) == TOGETHER or index + 1 == len(self.layers):
+                ways = [
+                    one.out[..., config.residual :]
+                    for one in self.layers[index + 1 - len(inside) : index + 1]
+                ]
+                # One deep product writes the sum once, not once a layer.
+                skip = skip + jnp.concatenate(inside, axis=-1) @ jnp.concatenate(ways)
+                inside = []
         return self.finish(skip, straight)
 
 
