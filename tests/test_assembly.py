@@ -13,6 +13,7 @@ from hierarchy.macro.assembly import (
     crossfade,
     fade_gains,
     likeness,
+    soundings,
 )
 
 RATE = 24_000
@@ -182,6 +183,19 @@ def test_grains_that_do_not_meet_leave_silence_between_them_without_a_click():
     song = assemble([one], placements, length=3_000)
     assert not song[:, 1_000:2_000].any()
     assert np.abs(np.diff(song)).max() < 0.05
+
+
+@pytest.mark.parametrize("length", [4_000, 3_980, 3_900, 3_700, 1_000])
+def test_a_song_may_end_before_its_last_grains_or_in_a_fade(length):
+    source = noise(6_000, seed=9)
+    grains, placements = tiled(source, cuts=[0, 2_000, 3_900, 5_000, 6_000], lead=200)
+    song = assemble(grains, placements, length=length)
+    whole = assemble(grains, placements, length=6_000)
+    np.testing.assert_array_equal(song[:, :-64], whole[:, : length - 64])
+    assert np.abs(song[:, -1]).max() < 0.002
+    for one in soundings(grains, placements, length=length):
+        heard = one.end - one.begin
+        assert one.gains.size == heard and max(one.fade_in, one.fade_out) <= heard
 
 
 def test_panning_moves_a_sound_and_keeps_its_power():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from hierarchy.macro.performing import SAME_COLOUR
 from structure.composing import compose
-from structure.dynamics import energies
+from structure.dynamics import brightness, energies
 from structure.requests import SongRequest
 from tests.test_composing import UNTRAINED
 
@@ -64,6 +65,17 @@ def test_sections_of_two_ideas_are_drawn_apart():
     within = np.abs(one[:, 3] - one[:, 2]).mean()
     between = np.abs(one[:, 2] - one[:, 1]).mean()
     assert between > 1.5 * within
+
+
+@pytest.mark.parametrize(
+    "labels", [SONG, ["verse", "chorus"] * 4, ["verse", "prechorus", "chorus"] * 3]
+)
+def test_no_return_is_so_much_brighter_that_it_is_another_sound(labels):
+    for seed in SEEDS:
+        first = {}
+        for label, energy in zip(labels, energies(labels, seed=seed), strict=True):
+            colour = brightness(energy)
+            assert abs(colour - first.setdefault(label, colour)) < SAME_COLOUR
 
 
 def test_a_composed_song_has_them_and_what_is_asked_stays():

@@ -5,7 +5,7 @@ import pytest
 
 from hierarchy.macro.grain_store import GrainStore
 from hierarchy.macro.performing import border
-from hierarchy.macro.rendering import redo, render_song
+from hierarchy.macro.rendering import arrange, redo, render_song
 from structure.errors import RequestError
 from structure.plan import SongPlan
 from tests.small_worlds import RATE, rendered, small_plan, tiny_model
@@ -98,6 +98,34 @@ def test_a_section_with_other_gestures_changes_no_other_return(small_song):
     again = rendered(small_song, redo(song.plan, "chorus 1", gestures=True))
     after = round(song.section_starts[2] * RATE) + AFTER
     assert again.mix[:, after:].tobytes() == song.mix[:, after:].tobytes()
+
+
+def test_a_section_with_other_gestures_leaves_the_colour_of_its_return(small_song):
+    # The return is a little brighter, too little to be sampled anew.
+    plan = plan_of()
+    sections = [
+        section.model_copy(update={"brightness": 0.5 + 0.01 * number})
+        for number, section in enumerate(plan.sections)
+    ]
+    plan = plan.model_copy(update={"sections": tuple(sections)})
+    model = tiny_model(small_song)
+    song = arrange(plan, model)
+    again = arrange(redo(song.plan, "chorus 1", gestures=True), model)
+    assert again.plan.sections[1].gestures != song.plan.sections[1].gestures
+    for number in (0, 2, 3, 4):
+        assert grains_of(again, number) == grains_of(song, number)
+
+
+def grains_of(arranged, number):
+    """Names of the grains of one section."""
+    performance = arranged.performance
+    return [
+        arranged.names[placement.grain]
+        for placement, where in zip(
+            performance.placements, performance.sections, strict=True
+        )
+        if where == number
+    ]
 
 
 def returned(song):

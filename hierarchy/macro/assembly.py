@@ -244,8 +244,9 @@ def soundings(
         if before is None:
             fade_in = _fade_alone(gains, placement.lead_in, hidden=max(-first, 0))
         else:
-            fade_in = before.end - before.begin
-            gains[:fade_in] *= before.rising
+            # What the song's end cuts off is not faded.
+            fade_in = min(before.end - before.begin, gains.size)
+            gains[:fade_in] *= before.rising[:fade_in]
         if joint is None:
             hidden = max(end - length, 0)
             fade_out = _fade_alone(gains[::-1], placement.lead_out, hidden=hidden)
@@ -254,6 +255,9 @@ def soundings(
             gains[gains.size - fade_out :] *= joint.falling
 
         begin, stop = max(low, 0), min(high, length)
+        if begin < stop < high:
+            # Cut in the middle of its fade, it would click.
+            _fade_alone(gains[begin - low : stop - low][::-1], 0, hidden=0)
         if begin < stop:
             yield Sounding(
                 number=number,
@@ -262,8 +266,8 @@ def soundings(
                 begin=begin,
                 end=stop,
                 gains=gains[begin - low : stop - low],
-                fade_in=max(low + fade_in - begin, 0),
-                fade_out=max(stop - high + fade_out, 0),
+                fade_in=min(max(low + fade_in - begin, 0), stop - begin),
+                fade_out=min(max(stop - high + fade_out, 0), stop - begin),
                 likeness_in=before.likeness if before else 0.0,
                 likeness_out=joint.likeness if joint else 0.0,
             )

@@ -25,7 +25,8 @@ from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, seed_from
 from structure.plan import Section, SongPlan
 
 LEAD = 0.020  # seconds on each side of a join
-SAME_COLOUR = 0.05  # a return whose brightness differs by less is a return
+SAME_COLOUR = 0.09
+"""A return whose brightness differs by less is a return; those that are composed do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +79,12 @@ def perform(
     visits: dict[tuple, int] = {}
     for number, section in enumerate(plan.sections):
         last = number == len(plan.sections) - 1
-        colour = colours.setdefault(
-            (section.chords, section.gestures), section.brightness
-        )
+        # Both of these go by what no redone section changes.
+        words = (section.letter, section.chords)
+        colour = colours.setdefault(words, section.brightness)
         if abs(colour - section.brightness) < SAME_COLOUR:
             section = section.model_copy(update={"brightness": colour})
         idea = (section.chords, section.gestures, section.brightness)
-        # Counted by what no redone section changes.
-        words = (section.letter, section.chords)
         visit = visits[words] = visits.get(words, -1) + 1
         anew = _bars_anew(section.bars, chorus_variation, seed=seed, number=number)
         for bar, (begin, end) in enumerate(_cuts(plan, section, sample_rate, last)):
