@@ -143,7 +143,8 @@ class SongPlan(_Strict):
         grain_seed: of the samples of the grains, micro time; null takes `seed`.
         freedom: 0 keeps to what was heard in the recordings, 1 invents.
         chorus_variation: how much a section differs when it returns; 0 is an exact
-            return, 1 a new take of the same chords and gestures.
+            return, as loud as the first time, 1 a new take of the same chords and
+            gestures. Null is the same take, at the energy that the plan gives it.
         max_similarity: how like a moment of its recordings a bar may be; what is more
             like it is sampled again, more freely. Null allows all.
         loudness: of the mastered song, in LUFS.
@@ -163,7 +164,7 @@ class SongPlan(_Strict):
     seed: int = pydantic.Field(default=0, ge=0)
     grain_seed: int | None = pydantic.Field(default=None, ge=0)
     freedom: float = pydantic.Field(default=0.0, ge=0, le=1)
-    chorus_variation: float = pydantic.Field(default=0.0, ge=0, le=1)
+    chorus_variation: float | None = pydantic.Field(default=None, ge=0, le=1)
     max_similarity: float | None = pydantic.Field(default=None, gt=0, le=1)
     loudness: float = pydantic.Field(default=-14.0, ge=-70, le=0)
     mastering_gain: float | None = pydantic.Field(default=None, allow_inf_nan=False)

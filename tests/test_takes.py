@@ -182,3 +182,25 @@ def test_another_loudness_needs_another_gain(small_song, song):
 def test_a_gain_that_fits_no_more_is_found_anew(small_song, song):
     plan = song.plan.model_copy(update={"mastering_gain": 50.0})
     assert rendered(small_song, plan).master.loudness == pytest.approx(-14, abs=0.5)
+
+
+def test_an_exact_return_is_as_loud_and_has_the_chords_of_the_first_time(small_song):
+    plan = plan_of()
+    sections = list(plan.sections)
+    last = (*sections[3].chords[:-1], ("A:min",))
+    lifted = {"energy": 1.0, "brightness": 0.9, "chords": last}
+    sections[3] = sections[3].model_copy(update=lifted)
+    plan = plan.model_copy(update={"sections": tuple(sections)})
+    left = rendered(small_song, plan)
+    assert left.plan.sections[3].energy == 1.0
+    song = rendered(small_song, plan, chorus_variation=0.0)
+    first, again = returned(song)
+    assert np.abs(first - again).max() < 1e-5
+    assert song.plan.sections[3].label == "chorus"
+    # And it stays so when one of them is played again.
+    other = rendered(small_song, redo(song.plan, "chorus 2"))
+    assert other.plan.sections[3].take == 1
+    assert other.plan.sections[1] == song.plan.sections[1]
+    # Asked of a song that is there already, it is made so too.
+    made = rendered(small_song, left.plan, chorus_variation=0.0)
+    assert made.plan.sections[3].chords == made.plan.sections[1].chords

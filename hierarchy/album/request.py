@@ -158,7 +158,7 @@ class AlbumRequest(_Strict):
     loudness: float = pydantic.Field(default=-14.0, ge=-40, le=-6)
     true_peak: float = pydantic.Field(default=-1.0, ge=-20, le=0)
     freedom: float = pydantic.Field(default=0.0, ge=0, le=1)
-    chorus_variation: float = pydantic.Field(default=0.0, ge=0, le=1)
+    chorus_variation: float | None = pydantic.Field(default=None, ge=0, le=1)
     max_similarity: float | None = pydantic.Field(default=None, ge=0.5, le=1)
     format: Format = "flac"
     bits: Literal[16, 24] = 24

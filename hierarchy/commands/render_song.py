@@ -69,8 +69,9 @@ def render_song(
         typer.Option(
             min=0,
             max=1,
-            help="How much a section differs when it returns: 0 is an exact return, 1 a "
-            "new take of the same chords and gestures.  \n*Default: the plan's, or 0.*",
+            help="How much a section differs when it returns: 0 is an exact return, as loud "
+            "as the first time, 1 a new take of the same chords and gestures.  \n"
+            "*Default: the plan's, or the same take at the energy of its place.*",
         ),
     ] = None,
     max_similarity: Annotated[

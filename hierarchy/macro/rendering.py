@@ -29,7 +29,7 @@ from hierarchy.material.moments import Nearest
 from hierarchy.micro.grains import GrainModel
 from structure.composing import compose
 from structure.errors import RequestError
-from structure.plan import Moment, SongPlan
+from structure.plan import Moment, Section, SongPlan
 from structure.requests import SongRequest
 from structure.sequencer import Sequencer
 
@@ -204,6 +204,8 @@ def arrange(
     if loudness is not None and loudness != plan.loudness:
         plan = plan.model_copy(update={"mastering_gain": None})
     plan = _with(plan, {k: v for k, v in asked.items() if v is not None})
+    if plan.chorus_variation == 0:
+        plan = _with_exact_returns(plan, all_of_them=chorus_variation == 0)
     plan = choose_gestures(plan, book, seed=plan.seed)
     follow = max(0.0, 1.0 - plan.freedom / NO_SKETCH)
     performance = perform(
@@ -213,7 +215,7 @@ def arrange(
         seed=plan.seed if plan.grain_seed is None else plan.grain_seed,
         sample_rate=model.config.sample_rate,
         peaks=int(np.ceil(follow * model.config.peaks)),
-        chorus_variation=plan.chorus_variation,
+        chorus_variation=plan.chorus_variation or 0.0,
     )
     temperature = 0.75 + 0.25 * plan.freedom
     digest = model_digest(model)
@@ -398,6 +400,25 @@ def redo(
     sections: Sequence = list(plan.sections)
     changes = {"take": take} | ({"gestures": None} if gestures else {})
     sections[number] = old.model_copy(update=changes)
+    return plan.model_copy(update={"sections": tuple(sections)})
+
+
+def _with_exact_returns(plan: SongPlan, *, all_of_them: bool) -> SongPlan:
+    """The plan with each return made what its idea was when it first came.
+
+    What was played again since keeps its take and what else it has.
+
+    Args:
+        plan: the song.
+        all_of_them: those too whose gestures are chosen already.
+    """
+    first: dict[tuple[str, int], Section] = {}
+    sections = []
+    for section in plan.sections:
+        idea = first.setdefault((section.letter, section.bars), section)
+        if section.take == 0 and (all_of_them or section.gestures is None):
+            section = idea.model_copy(update={"label": section.label, "take": 0})
+        sections.append(section)
     return plan.model_copy(update={"sections": tuple(sections)})
 
 
