@@ -41,7 +41,6 @@ suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = "macrotime"
-html_static_path = ["static"]
 html_extra_path = []
 html_show_sphinx = False
 html_copy_source = False

@@ -71,7 +71,8 @@ def _levels(song: Song) -> np.ndarray:
             power[layer] += np.bincount(column, squares, _COLUMNS)
         counts += np.bincount(column, minlength=_COLUMNS)
         at += block.shape[-1]
-    return 10 * np.log10(power / np.maximum(counts, 1) + 1e-9)
+    # No finer than is seen, so that the last bit of a sum decides no picture.
+    return np.round(10 * np.log10(power / np.maximum(counts, 1) + 1e-9), 2)
 
 
 def _draw_layer(
