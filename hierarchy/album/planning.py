@@ -42,8 +42,11 @@ from structure.sequencer import Sequencer
 
 _LONGER = 1 / 7  # songs are longer and shorter than asked by up to this share
 _MIDDLE = 0.58  # mean energy of a song at the arc's middle
-_LENGTHS = (0.0, 0.05, -0.05, 0.1, -0.1, 0.15, -0.15)
-"""By how much a length is changed until its bars can be shared out among sections."""
+_LENGTHS = (0.0, 0.05, -0.05, 0.1, -0.1, 0.15, -0.15, 0.3, -0.3, 0.5, 1.0, 2.0, 4.0)
+"""By how much a length is changed until its bars can be shared out among sections.
+
+A length that is too short for any form becomes the next that one can have.
+"""
 
 
 class Track(pydantic.BaseModel):
