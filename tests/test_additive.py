@@ -7,6 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
+from hierarchy.material.features import FLOOR
 from hierarchy.micro.lessons import Window
 from hierarchy.micro.objective import training_sums
 from hierarchy.training.additive import Additive, by_item
@@ -27,7 +28,7 @@ def random_window(net, *, batch: int, frames: int) -> Window:
     drawn = (batch, frames // 2 + 3, net.config.peaks)
     levels = np.full([batch, frames + 4, net.config.bands], 0.1, np.float32)
     for number, one in enumerate(levels):
-        one[:, : number * net.config.bands // batch] = 0
+        one[:, : number * net.config.bands // batch] = FLOOR
     return Window(
         shape=shape,
         frames=described,
