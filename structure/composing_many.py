@@ -15,7 +15,7 @@ import numpy as np
 
 from structure.composing import Outline, finish, outline
 from structure.errors import RequestError
-from structure.harmonizing import tonics
+from structure.harmonizing import harmonized, tonics
 from structure.many import sheet_of, write_chords
 from structure.plan import Section, SongPlan
 from structure.requests import SongRequest
@@ -137,17 +137,7 @@ def _sections(one: Outline, song: Sequence[Sequence[int]]) -> tuple[Section, ...
             tokens = next(bars)
             given = asked.chords[number] if asked.chords else None
             chords.append(given or _spelled(tokens, key))
-        sections.append(
-            Section(
-                label=asked.label,
-                letter=asked.letter,
-                energy=asked.energy,
-                brightness=asked.brightness,
-                chords=tuple(chords),
-                gestures=asked.gestures,
-                melody=asked.melody,
-            )
-        )
+        sections.append(harmonized(asked, chords))
     return tuple(sections)
 
 

@@ -97,18 +97,21 @@ def _write_chords(
             for token in best[2]:
                 writer.push(token)
             bars = best[1]
-        sections.append(
-            Section(
-                label=asked.label,
-                letter=asked.letter,
-                energy=asked.energy,
-                brightness=asked.brightness,
-                chords=tuple(bars),
-                gestures=asked.gestures,
-                melody=asked.melody,
-            )
-        )
+        sections.append(harmonized(asked, bars))
     return tuple(sections)
+
+
+def harmonized(asked: SectionRequest, bars: Sequence[Sequence[str]]) -> Section:
+    """A section of the form with its chords, a list of them for each bar."""
+    return Section(
+        label=asked.label,
+        letter=asked.letter,
+        energy=asked.energy,
+        brightness=asked.brightness,
+        chords=tuple(bars),
+        gestures=asked.gestures,
+        melody=asked.melody,
+    )
 
 
 def _alike(bars: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> bool:

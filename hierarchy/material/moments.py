@@ -14,6 +14,7 @@ fingerprinting system", ISMIR 2002, with principal components in place of sign b
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,14 +87,18 @@ class Moments:
         if not len(patches) or not len(self):
             return None
         asked = _unit((patches - self.middle) @ self.basis)
-        known = _unit(self.prints.astype(np.float32))
-        alike = asked @ known.T
+        alike = asked @ self._known.T
         found = int(alike.max(axis=0).argmax())
         return Nearest(
             self.songs[self.song[found]],
             round(float(self.seconds[found]), 2),
             round(float(alike[:, found].max()), 4),
         )
+
+    @functools.cached_property
+    def _known(self) -> np.ndarray:
+        """The prints at unit length: every grain of a song is compared with them."""
+        return _unit(self.prints.astype(np.float32))
 
     def write(self, path: str | Path) -> None:
         """Write as .safetensors."""
