@@ -208,7 +208,6 @@ def _sample_together(batch, model, temperature, watch) -> None:
             requests.append(song.arranged.performance.requests[place])
             names.append(song.arranged.names[place])
             stores[names[-1]] = song.store
-    songs = [song.track.number for song, _ in batch]
     what = f"Making {len(requests)} grains"
 
     def report(done: int, total: int) -> None:
@@ -218,7 +217,7 @@ def _sample_together(batch, model, temperature, watch) -> None:
             now = before + len(places) * done / max(total, 1)
             watch(Doing(what, round(1000 * now), 1000 * whole, song.track.number))
 
-    watch(Doing(what, song=songs[0]))
+    report(0, 1)
     sample_missing(
         model,
         requests,

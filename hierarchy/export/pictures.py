@@ -190,5 +190,19 @@ def save(figure: Figure, path: str | Path) -> None:
     kind = Path(path).suffix.lower().lstrip(".")
     # A date inside would make equal songs unequal files.
     metadata = {"Date": None} if kind == "svg" else {"Software": "macrotime"}
+    _settle(figure)
     with whole_file(path) as draft:
         figure.savefig(draft, format=kind, metadata=metadata)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out for good, its axes at places of a few digits.
+
+    The solver behind the layout goes through its constraints in the order of their
+    addresses in memory, so that the last digits differ from one run to the next.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        bounds = axes.get_position(original=True).bounds
+        axes.set_position([round(value, 5) for value in bounds])
