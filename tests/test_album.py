@@ -268,12 +268,34 @@ def test_an_album_is_the_same_from_the_same_seed(album, small_song, sequencer):
     assert plans.tracks[0].plan.sections != album.tracks[0].plan.sections
 
 
-def test_what_a_song_cannot_be_names_the_song(small_song, sequencer):
-    asked = album_request(
-        {"songs": 2, "seed": 1, "song": [{}, {"form": "V4 C4", "minutes": 9}]}
+def test_a_song_that_cannot_be_is_missing_alone(small_song, sequencer, tmp_path):
+    (tmp_path / "mine.plan.json").write_text("{}")
+    entries = [
+        {},
+        {"form": "V4 C4", "minutes": 9},
+        {"plan": str(tmp_path / "mine.plan.json")},
+        {"title": "Lost", "plan": str(tmp_path / "lost.json")},
+    ]
+    asked = {"songs": 5, "seed": 1, "minutes": 0.5, "motifs": 3}
+    album = plan_album(
+        album_request(asked | {"song": entries}), tiny_model(small_song), sequencer
     )
-    with pytest.raises(RequestError, match="song 2: "):
-        plan_album(asked, tiny_model(small_song), sequencer)
+    assert [track.number for track in album.tracks] == [1, 5]
+    whole = plan_album(album_request(asked), tiny_model(small_song), sequencer)
+    assert album.tracks[0] == whole.tracks[0]
+    gone = {song.number: song for song in album.unplanned}
+    assert {n: song.title for n, song in gone.items() if n != 2} == {
+        3: "mine.plan",
+        4: "Lost",
+    }
+    assert "8 bars together" in gone[2].reason and "mine.plan.json" in gone[3].reason
+    assert "lost.json" in gone[4].reason
+
+
+def test_what_no_song_can_be_is_refused(small_song, sequencer):
+    asked = {"songs": 2, "seed": 1, "song": [{"form": "V4 C4", "minutes": 9}] * 2}
+    with pytest.raises(RequestError, match="song 1: "):
+        plan_album(album_request(asked), tiny_model(small_song), sequencer)
     with pytest.raises(RequestError, match="no style 'polka'"):
         plan_album(
             album_request({"style": "polka", "seed": 1}),

@@ -272,6 +272,28 @@ def test_a_song_that_fails_stops_no_other(song_2_fails, tmp_path, place, model):
         assert hashes(tmp_path)[song.file] == before[song.file]
 
 
+def test_a_song_whose_plan_cannot_be_stops_no_other(whole, tmp_path, model):
+    request = small_request(tmp_path / "asked", SONGS)
+    plan = tmp_path / "asked" / "3.json"
+    good = plan.read_text()
+    plan.write_text(good.replace('"style": null', '"style": "polka"'))
+    album = tmp_path / "album"
+    made = render_album(request, album, model=model)
+    assert [failure.number for failure in made.failures] == [4]
+    assert "no style 'polka'" in made.failures[0].reason
+    assert [(m.number, m.title) for m in made.manifest.missing] == [(4, "Song 4")]
+    before = hashes(album)
+    # Once it can be, the same request makes it, and keeps the others.
+    plan.write_text(good)
+    again = render_album(request, album, model=model)
+    assert again.manifest.complete and again.kept == (1, 2, 3) and not again.failures
+    for song in made.manifest.songs:
+        assert hashes(album)[song.file] == before[song.file]
+    # The gap before it was kept free.
+    ends = made.manifest.songs[-1]
+    assert ends.gap == whole.manifest.songs[2].gap
+
+
 def test_the_command_names_what_failed_and_ends_with_1(
     song_2_fails, tmp_path, place, model
 ):
@@ -397,13 +419,10 @@ def test_two_runs_and_two_jobs_share_a_folder_and_do_no_harm(
 def test_a_style_that_is_not_there_is_refused_before_anything_is_made(
     place, model, tmp_path
 ):
-    asked = tmp_path / "asked"
-    file = small_album_file(asked, 2)
-    text = (asked / "1.json").read_text().replace('"style": null', '"style": "polka"')
-    (asked / "1.json").write_text(text)
+    file = small_album_file(tmp_path / "asked", 2, style="polka")
     process = start(
         file, "--model", model, "--out", tmp_path / "a", cache=place / "cache"
     )
     _, err = process.communicate(timeout=120)
-    assert process.returncode == cli.REQUEST and "song 2: no style 'polka'" in err
+    assert process.returncode == cli.REQUEST and "no style 'polka'" in err
     assert hashes(tmp_path / "a") == {}

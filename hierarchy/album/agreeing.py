@@ -68,6 +68,9 @@ def agree(
     prints = fingerprint(model), fingerprint(sequencer)
     same_models = recorded and (recorded.model, recorded.sequencer) == prints
     if same_models and before == asked:
+        if recorded.plan.unplanned and alone():
+            recorded = _with_missing(recorded, _plan(asked, model, sequencer, progress))
+            folder.record(recorded)
         _strike_off(folder, recorded, keep_unlike=not replace, trusting=skip_existing)
         return recorded.plan, prints[0]
     if recorded and not alone():
@@ -99,6 +102,19 @@ def _plan(asked: AlbumRequest, model: Path, sequencer: Path, progress) -> AlbumP
     return plan_album(
         asked, GrainModel.read(model), Sequencer.read(sequencer), progress=progress
     )
+
+
+def _with_missing(recorded: Recorded, plan: AlbumPlan) -> Recorded:
+    """What was recorded, and songs that could not be planned then and can be now."""
+    known = {track.number: track for track in recorded.plan.tracks}
+    found = {track.number: track for track in plan.tracks} | known
+    merged = recorded.plan.model_copy(
+        update={
+            "tracks": tuple(found[number] for number in sorted(found)),
+            "unplanned": tuple(u for u in plan.unplanned if u.number not in found),
+        }
+    )
+    return recorded.model_copy(update={"plan": merged})
 
 
 def unlike(manifest: Manifest, recorded: Recorded) -> list[int]:
@@ -175,7 +191,7 @@ def _strike_off(
     gone = set() if keep_unlike else set(unlike(manifest, recorded))
     songs = []
     for song in manifest.songs:
-        if song.number in gone or song.number > len(recorded.plan.tracks):
+        if song.number in gone or song.number > recorded.plan.request.count:
             continue
         if trusting and folder.is_sound(song):
             digest = content_hash(folder.path / song.file)

@@ -114,13 +114,13 @@ def _draw_quotes(axes, album: AlbumPlan, ring: float, longest: float) -> None:
         for number, section in enumerate(track.plan.sections):
             if section.letter == letter:
                 angle = (starts[number] + starts[number + 1]) / 2 / longest
-                height = _HOLE + (track.number - 1) * ring + 0.45 * ring
+                height = _HOLE + (album.tracks.index(track) + 0.45) * ring
                 return 2 * np.pi * _SPAN * angle, height
         raise ValueError(f"song {track.number} has no idea {letter}")
 
     for track in album.tracks:
         for quote in track.quotes:
-            source = album.tracks[quote.song - 1]
+            source = album.track(quote.song)
             (a, low), (b, high) = (
                 middle(source, quote.letter),
                 middle(track, quote.into),

@@ -147,7 +147,7 @@ def _write_song(
         progress=progress,
     )
     loud = song.loudness if song.loudness > SILENCE else None
-    gap = round(track.gap * rate) if track.number < len(album.tracks) else 0
+    gap = round(track.gap * rate) if track.number < album.request.count else 0
     file = folder.path / file_name(track, f".{asked.format}")
     plan_file = folder.path / file_name(track, ".plan.json")
     peak = _write_sound(file, song, album, track, gap=gap, seed=plan.seed)
@@ -230,7 +230,7 @@ def _listed(
     for number in sorted(done):
         songs.append(done[number].model_copy(update={"start": round(start, 3)}))
         start += done[number].seconds
-    missing = tuple(
+    missing = [
         MissingSong(
             number=track.number,
             title=track.title,
@@ -240,12 +240,17 @@ def _listed(
         )
         for track in album.tracks
         if track.number not in done
-    )
+    ]
+    missing += [
+        MissingSong(number=song.number, title=song.title, reason=song.reason)
+        for song in album.unplanned
+        if song.number not in done
+    ]
     peaks = [song.true_peak for song in songs if song.true_peak is not None]
     return facts.model_copy(
         update={
             "songs": tuple(songs),
-            "missing": missing,
+            "missing": tuple(sorted(missing, key=lambda song: song.number)),
             "true_peak": max(peaks, default=None),
         }
     )

@@ -74,14 +74,36 @@ class Track(pydantic.BaseModel):
         return self.plan.title
 
 
+class Unplanned(pydantic.BaseModel):
+    """A song that cannot be planned, and why; the others go on without it."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    title: str
+    reason: str
+
+
 class AlbumPlan(pydantic.BaseModel):
-    """A whole album, before any sound."""
+    """A whole album, before any sound.
+
+    Attributes:
+        title: of the album.
+        request: what was asked.
+        tracks: its songs, in order.
+        unplanned: those that cannot be.
+    """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     title: str
     request: AlbumRequest
     tracks: tuple[Track, ...]
+    unplanned: tuple[Unplanned, ...] = ()
+
+    def track(self, number: int) -> Track:
+        """The song with this number, from 1."""
+        return next(track for track in self.tracks if track.number == number)
 
     @property
     def seconds(self) -> float:
@@ -104,8 +126,11 @@ def plan_album(
         sequencer: that composes.
         progress: called with (songs planned, songs in all).
 
+    Returns:
+        The plan. A song that cannot be as its entry asks is among the `unplanned`.
+
     Raises:
-        RequestError: if something asked cannot be; names the song.
+        RequestError: if something asked of all songs cannot be, or no song can be.
     """
     if request.seed is None:
         raise RequestError("an album without a seed; decide on one first")
@@ -124,7 +149,8 @@ def plan_album(
     random = np.random.default_rng([seed, 43])
     stretches = 1 + _LONGER * random.uniform(-1, 1, count)
 
-    tracks: list[Track] = []
+    tracks: dict[int, Track] = {}
+    unplanned: list[Unplanned] = []
     for number in range(count):
         entry = request.entry(number)
         style, _ = model.book(entry.style or styles[number % len(styles)])
@@ -132,7 +158,7 @@ def plan_album(
         pace = 1 + request.tempo_range * paces[number]
         try:
             if entry.plan:
-                plan, found = _own_plan(entry, number, style, seed), ()
+                plan, found = _own_plan(entry, style), ()
             else:
                 asked = SongRequest(
                     form=entry.form or forms[number],
@@ -151,8 +177,8 @@ def plan_album(
                 plan = _compose(sequencer, asked, seed=own_seed, exact=exact)
                 plan = _at_height(plan, height * request.energy_range)
                 found = ()
-                if number in quotes and entry.quotes:
-                    source = tracks[quotes[number]]
+                source = tracks.get(quotes.get(number, -1))
+                if source and entry.quotes:
                     last = number == count - 1
                     plan, found = _quoting(sequencer, plan, source, last=last)
                 plan = plan.model_copy(
@@ -164,20 +190,28 @@ def plan_album(
                 )
             plan = choose_gestures(plan, model.book(plan.style)[1], seed=plan.seed)
         except RequestError as error:
-            raise RequestError(f"song {number + 1}: {error}") from None
-        tracks.append(
-            Track(
+            named = entry.title or (entry.plan.stem if entry.plan else titles[number])
+            unplanned.append(
+                Unplanned(number=number + 1, title=named, reason=str(error))
+            )
+        else:
+            tracks[number] = Track(
                 number=number + 1,
                 plan=plan,
                 energy=None if entry.plan else height,
                 gap=request.gap if entry.gap is None else entry.gap,
                 quotes=found,
             )
-        )
         if progress:
             progress(number + 1, count)
-    title = request.title or titles[count]
-    return AlbumPlan(title=title, request=request, tracks=tuple(tracks))
+    if not tracks:
+        raise RequestError(f"song 1: {unplanned[0].reason}")
+    return AlbumPlan(
+        title=request.title or titles[count],
+        request=request,
+        tracks=tuple(tracks.values()),
+        unplanned=tuple(unplanned),
+    )
 
 
 def fingerprint(*folders: str | Path) -> str:
@@ -232,7 +266,7 @@ def _given_titles(request: AlbumRequest) -> tuple[str, ...]:
     return tuple(title for title in titles if title)
 
 
-def _own_plan(entry: SongEntry, number: int, style: str, seed: int) -> SongPlan:
+def _own_plan(entry: SongEntry, style: str) -> SongPlan:
     """A plan that a person brought, with what its entry changes."""
     plan = SongPlan.read(entry.plan)
     changes = {

@@ -103,7 +103,10 @@ def render_album(
         failures = _mix(folder, plan, model, fingerprint, wanted, jobs, cluster, watch)
         with folder.lock(waiting):
             manifest = finish(folder, plan, fingerprint, failures, watch=watch)
-    failures = [*failures, *_new_failures(manifest, failures)]
+    unplanned = [song for song in plan.unplanned if song.number not in kept]
+    failures += [Failure(song.number, song.reason) for song in unplanned]
+    failures += _new_failures(manifest, failures)
+    failures.sort(key=lambda failure: failure.number)
     return Album(folder.path, plan, manifest, tuple(failures), kept)
 
 

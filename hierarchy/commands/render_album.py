@@ -330,6 +330,8 @@ def _show_plan(request, model, sequencer, *, as_json: bool) -> None:
         as_json=as_json,
         text=f"{plan.title}, seed {request.seed}\n" + _listed(plan),
     )
+    if plan.unplanned:
+        raise typer.Exit(cli.FAULT)
 
 
 def _report(made: Album, *, as_json: bool) -> None:
@@ -362,7 +364,8 @@ def _report(made: Album, *, as_json: bool) -> None:
         as_json=as_json,
         text="\n".join(lines),
     )
-    titles = {track.number: track.title for track in made.plan.tracks}
+    songs = [*made.plan.tracks, *made.plan.unplanned]
+    titles = {song.number: song.title for song in songs}
     for failure in made.failures:
         if failure.details:
             cli.say(failure.details.rstrip())
@@ -379,19 +382,22 @@ def _report(made: Album, *, as_json: bool) -> None:
 def _listed(plan: AlbumPlan, missing=()) -> str:
     """A line a song: number, title, length, key, tempo, form, and what it quotes."""
     absent = {song.number for song in missing}
-    widest = max(len(track.title) for track in plan.tracks)
-    lines = []
+    widest = max(len(song.title) for song in [*plan.tracks, *plan.unplanned])
+    lines = {
+        song.number: f"{song.number:3d}  {song.title:{widest}s}  MISSING: {song.reason}"
+        for song in plan.unplanned
+    }
     for track in plan.tracks:
         song, whole = track.plan, round(track.plan.seconds)
         letters = "".join(section.letter for section in song.sections)
         quotes = "".join(f"  quotes {quote.song}" for quote in track.quotes)
         gone = "  MISSING" if track.number in absent else ""
-        lines.append(
+        lines[track.number] = (
             f"{track.number:3d}  {track.title:{widest}s}  {whole // 60}:{whole % 60:02d}"
             f"  {song.key:7s} {song.tempo:5.4g} BPM  {song.style}  {letters}"
             f"{quotes}{gone}"
         )
-    return "\n".join(lines)
+    return "\n".join(lines[number] for number in sorted(lines))
 
 
 main = cli.command(render_album)
