@@ -2,19 +2,17 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierarchy.macro.assembly import (
     Placement,
     assemble,
-    beat_grid,
     best_shift,
-    crossfade,
-    fade_gains,
-    likeness,
     soundings,
 )
+from hierarchy.macro.fades import Bands, fade_gains, likeness
 
 RATE = 24_000
 
@@ -28,38 +26,12 @@ def level(waveform):
     return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
-def test_unrelated_sounds_do_not_dip_in_a_crossfade():
-    left, right = noise(60_000, seed=1), noise(60_000, seed=2)
-    joined = crossfade(left, right, overlap=20_000, correlation=0.0)
-    for start in range(40_000, 60_000, 4_000):
-        assert level(joined[:, start : start + 4_000]) == pytest.approx(0.2, rel=0.05)
-
-
-def test_identical_sounds_do_not_swell_in_a_crossfade():
-    whole = noise(9_000, seed=1)
-    left, right = whole[:, :5_000], whole[:, 4_000:]
-    joined = crossfade(left, right, overlap=1_000, correlation=1.0)
-    np.testing.assert_allclose(joined, whole, atol=1e-6)
-
-
 @given(overlap=st.integers(1, 500), correlation=st.floats(0, 1))
 def test_the_level_is_one_all_through_a_fade_of_any_likeness(overlap, correlation):
     falling, rising = fade_gains(overlap, correlation=correlation)
     power = falling**2 + rising**2 + 2 * correlation * falling * rising
     np.testing.assert_allclose(power, 1, atol=1e-5)
     np.testing.assert_allclose(falling, rising[::-1], atol=1e-6)
-
-
-def test_no_overlap_butts_the_ends_together():
-    left, right = noise(10, seed=1), noise(12, seed=2)
-    joined = crossfade(left, right, overlap=0)
-    np.testing.assert_array_equal(joined, np.concatenate([left, right], axis=1))
-
-
-@pytest.mark.parametrize("overlap", [-1, 11])
-def test_a_fade_longer_than_the_sound_is_refused_with_both_numbers(overlap):
-    with pytest.raises(ValueError, match=rf"{overlap} samples.* has 10"):
-        crossfade(noise(10, seed=1), noise(12, seed=2), overlap=overlap)
 
 
 def test_likeness_is_one_with_oneself_and_none_with_silence():
@@ -95,23 +67,76 @@ def tiled(source, *, cuts, lead):
     return grains, placements
 
 
+def test_bands_add_up_to_the_sound():
+    sound, bands = noise(4_000, seed=12), Bands.of_rate(RATE)
+    alone = [
+        bands.weighted(sound, np.repeat(row[:, None], 4_000, axis=1))
+        for row in np.eye(len(bands), dtype=np.float32)
+    ]
+    np.testing.assert_allclose(sum(alone), sound, atol=1e-5)
+    even = np.linspace(0, 1, 4_000, dtype=np.float32)[None].repeat(len(bands), axis=0)
+    np.testing.assert_array_equal(bands.weighted(sound, even), sound * even[0])
+    for number, one in enumerate(alone):
+        middle = np.mean([0, *bands.edges, 0.5][number : number + 2])
+        spectrum = np.abs(np.fft.rfft(one))[0]
+        assert np.argmax(spectrum > 0.5 * spectrum.max()) < 4_000 * middle
+    assert len(Bands.of_rate(8_000)) == 3  # what lies above is not there
+
+
+@pytest.mark.parametrize("loudness", [0.3, 0.0003])
+def test_notes_and_noise_each_keep_their_level_where_they_meet(loudness):
+    """Grains of one note, which goes on, under noise that each has drawn anew."""
+    body, lead, count = 12_000, 1_200, 12
+    times = np.arange(count * body + 2 * lead) / RATE
+    note = 0.2 * np.sqrt(2) * np.sin(2 * np.pi * 330 * times).astype(np.float32)
+    high = scipy.signal.butter(8, 5_000, "high", fs=RATE, output="sos")
+    grains = []
+    for number in range(count):
+        hiss = scipy.signal.sosfilt(high, noise(body + 2 * lead, seed=30 + number))
+        part = note[number * body :][: body + 2 * lead]
+        grains.append((part + loudness * hiss).astype(np.float32))
+    placements = [
+        Placement(grain=n, start=lead + n * body, lead_in=lead, lead_out=lead)
+        for n in range(count)
+    ]
+    joins = [lead + n * body for n in range(1, count)]
+
+    def levels(bands):
+        song = assemble(grains, placements, length=times.size, bands=bands)
+        hiss = scipy.signal.sosfiltfilt(high, song)
+        at = np.concatenate([song[:, j - 300 : j + 300] for j in joins], axis=1)
+        above = [hiss[:, j - 300 : j + 300] for j in joins]
+        beside = [hiss[:, j + 3_000 : j + 3_600] for j in joins]
+        return level(at), level(np.concatenate(above)) / level(np.concatenate(beside))
+
+    one, dip = levels(Bands())
+    many, even = levels(Bands.of_rate(RATE))
+    assert dip < 0.8 and even == pytest.approx(1, abs=0.06)
+    assert many == pytest.approx(one, rel=0.05)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     cuts=st.lists(st.integers(100, 4_900), min_size=1, max_size=8, unique=True),
     lead=st.integers(0, 400),
     max_shift=st.sampled_from([0, 20]),
+    bands=st.sampled_from([Bands(), Bands.of_rate(RATE)]),
 )
-def test_a_sound_cut_into_grains_and_assembled_is_the_same_sound(cuts, lead, max_shift):
+def test_a_sound_cut_into_grains_and_assembled_is_the_same_sound(
+    cuts, lead, max_shift, bands
+):
     source = noise(5_000, seed=8)
     grains, placements = tiled(source, cuts=[0, *sorted(cuts), 5_000], lead=lead)
-    song = assemble(grains, placements[::-1], length=5_000, max_shift=max_shift)
+    song = assemble(
+        grains, placements[::-1], length=5_000, max_shift=max_shift, bands=bands
+    )
     # The two ends of a song are faded over 64 samples so that they do not click.
     np.testing.assert_allclose(song[:, 64:-64], source[:, 64:-64], atol=1e-5)
     assert np.abs(song[:, [0, -1]]).max() < 0.002
 
 
 def test_unrelated_grains_keep_their_level_where_they_meet():
-    beats = beat_grid(40, tempo=120, sample_rate=RATE)
+    beats = RATE // 2 * np.arange(41)
     lead = 2_400
     body = beats[1]
     grains = [noise(body + 2 * lead, seed=seed) for seed in range(40)]
@@ -124,15 +149,8 @@ def test_unrelated_grains_keep_their_level_where_they_meet():
     assert level(np.concatenate(joints, axis=1)) == pytest.approx(0.2, rel=0.02)
 
 
-@pytest.mark.parametrize("tempo", [63.7, 120, 178.3])
-def test_beats_do_not_drift_in_ten_minutes(tempo):
-    beats = beat_grid(round(10 * tempo), tempo=tempo, sample_rate=RATE)
-    exact = np.arange(beats.size) * 60 / tempo * RATE
-    assert np.abs(beats - exact).max() <= 0.5
-
-
 def test_a_click_on_each_beat_is_heard_on_each_beat():
-    beats = beat_grid(300, tempo=131.3, sample_rate=RATE)
+    beats = np.rint(np.arange(301) * (60 / 131.3 * RATE)).astype(int)
     lead = 500
     grains, placements = [], []
     for number in range(300):
@@ -195,7 +213,7 @@ def test_a_song_may_end_before_its_last_grains_or_in_a_fade(length):
     assert np.abs(song[:, -1]).max() < 0.002
     for one in soundings(grains, placements, length=length):
         heard = one.end - one.begin
-        assert one.gains.size == heard and max(one.fade_in, one.fade_out) <= heard
+        assert one.gains.shape == (1, heard) and max(one.fade_in, one.fade_out) <= heard
 
 
 def test_panning_moves_a_sound_and_keeps_its_power():

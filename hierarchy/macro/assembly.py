@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import scipy.signal
 
+from hierarchy.macro.fades import ONE_BAND, Bands, fade_gains, likeness
+
 # A sound that starts or stops with nothing beside it is faded over this many
 # samples at least: too short to soften an attack, long enough not to click.
 _DECLICK = 64
@@ -60,82 +62,6 @@ class Placement:
         return self.gain * pan_gains(self.pan)
 
 
-def beat_grid(beats: int, *, tempo: float, sample_rate: int) -> np.ndarray:
-    """The sample on which each beat falls, and last the end: int64 [beats + 1].
-
-    Each beat is rounded by itself; rounded beat lengths would add up to a drift.
-
-    >>> beat_grid(3, tempo=90, sample_rate=1000)
-    array([   0,  667, 1333, 2000])
-    """
-    return np.rint(np.arange(beats + 1) * (60.0 / tempo * sample_rate)).astype(np.int64)
-
-
-def fade_gains(overlap: int, *, correlation: float) -> tuple[np.ndarray, np.ndarray]:
-    """Gains that fade one sound out and another in at constant power.
-
-    Args:
-        overlap: length of the fade, in samples.
-        correlation: likeness of the two sounds in the fade, 0 to 1.
-
-    Returns:
-        float32 [overlap], twice: what the sound that ends and the one that
-        starts are multiplied by.
-    """
-    correlation = min(max(correlation, 0.0), 1.0)
-    rising = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
-    falling = 1 - rising
-    level = np.sqrt(rising**2 + falling**2 + 2 * correlation * rising * falling)
-    return falling / level, rising / level
-
-
-def crossfade(
-    left: np.ndarray, right: np.ndarray, *, overlap: int, correlation: float = 0.0
-) -> np.ndarray:
-    """Join two waveforms by fading one into the other at constant power.
-
-    Linear gains are divided by the level they would leave, so unrelated
-    sounds do not dip and identical ones do not swell.
-
-    Args:
-        left: float32 [channels, samples_left], full scale at ±1.
-        right: float32 [channels, samples_right], same rate as `left`.
-        overlap: length of the fade, in samples; 0 butts the ends together.
-        correlation: likeness of the two sounds in the fade, 0 to 1.
-
-    Returns:
-        float32 [channels, samples_left + samples_right - overlap].
-
-    Raises:
-        ValueError: if `overlap` is negative or outlasts either waveform.
-
-    Source: Fink, Holters and Zölzer, "Signal-matched power-complementary
-    cross-fading and dry-wet mixing", DAFx 2016.
-
-    >>> one = np.ones([1, 4], np.float32)
-    >>> crossfade(one, one, overlap=2, correlation=1.0).shape
-    (1, 6)
-    """
-    shortest = min(left.shape[1], right.shape[1])
-    if not 0 <= overlap <= shortest:
-        raise ValueError(
-            f"overlap of {overlap} samples; the shorter waveform has {shortest}"
-        )
-    falling, rising = fade_gains(overlap, correlation=correlation)
-    seam = left.shape[1] - overlap
-    joint = left[:, seam:] * falling + right[:, :overlap] * rising
-    return np.concatenate([left[:, :seam], joint, right[:, overlap:]], axis=1)
-
-
-def likeness(left: np.ndarray, right: np.ndarray) -> float:
-    """Normalised correlation of two waveforms [channels, samples], -1 to 1.
-
-    0 if either is silent: what is not there resembles nothing.
-    """
-    energy = float(np.vdot(left, left)) * float(np.vdot(right, right))
-    return float(np.vdot(left, right)) / energy**0.5 if energy > 0 else 0.0
-
-
 def best_shift(left: np.ndarray, right: np.ndarray) -> int:
     """By how many samples to delay a sound so that it joins like with like.
 
@@ -175,8 +101,9 @@ class Sounding:
         first: sample of the song on which its array begins; its placement's, moved by
             the alignment.
         begin, end: samples of the song between which it is heard.
-        gains: of the fades alone, float32 [end - begin].
+        gains: of the fades alone, float32 [bands, end - begin].
         fade_in, fade_out: samples of the fades inside that.
+        bands: those of `gains`.
         likeness_in, likeness_out: to its neighbours in the fades; 0 without one.
     """
 
@@ -188,12 +115,17 @@ class Sounding:
     gains: np.ndarray
     fade_in: int
     fade_out: int
+    bands: Bands
     likeness_in: float = 0.0
     likeness_out: float = 0.0
 
     def heard(self, waveform: np.ndarray) -> np.ndarray:
         """Of an array as long as the grain's, [..., samples], what is heard of it."""
         return waveform[..., self.begin - self.first : self.end - self.first]
+
+    def faded(self, waveform: np.ndarray) -> np.ndarray:
+        """What is heard of such an array, under the fades."""
+        return self.bands.weighted(self.heard(waveform), self.gains)
 
 
 def soundings(
@@ -202,6 +134,7 @@ def soundings(
     *,
     length: int,
     max_shift: int = 0,
+    bands: Bands = ONE_BAND,
 ) -> Iterator[Sounding]:
     """The grains of one voice, one after the other, each with its fades.
 
@@ -218,6 +151,7 @@ def soundings(
         length: samples of the whole.
         max_shift: how many samples a grain may move from its place so that it joins
             like with like, unless it is anchored; shifts never add up.
+        bands: in which fades go by their own likeness.
 
     Raises:
         ValueError: if a grain is missing, shorter than its leads or has more
@@ -234,30 +168,30 @@ def soundings(
         if index + 1 < len(voice):
             following = placed(grains, voice[index + 1])
             joint = _join(
-                sound, first, placement, following, voice[index + 1], max_shift
+                sound, first, placement, following, voice[index + 1], max_shift, bands
             )
             shift = joint.shift if joint else 0
 
         low = max(first, 0) if before is None else before.begin
         high = min(end, length) if joint is None else joint.end
-        gains = np.ones(max(high - low, 0), np.float32)
+        gains = np.ones([len(bands), max(high - low, 0)], np.float32)
         if before is None:
             fade_in = _fade_alone(gains, placement.lead_in, hidden=max(-first, 0))
         else:
             # What the song's end cuts off is not faded.
-            fade_in = min(before.end - before.begin, gains.size)
-            gains[:fade_in] *= before.rising[:fade_in]
+            fade_in = min(before.end - before.begin, gains.shape[1])
+            gains[:, :fade_in] *= before.rising[:, :fade_in]
         if joint is None:
             hidden = max(end - length, 0)
-            fade_out = _fade_alone(gains[::-1], placement.lead_out, hidden=hidden)
+            fade_out = _fade_alone(gains[:, ::-1], placement.lead_out, hidden=hidden)
         else:
             fade_out = joint.end - joint.begin
-            gains[gains.size - fade_out :] *= joint.falling
+            gains[:, gains.shape[1] - fade_out :] *= joint.falling
 
         begin, stop = max(low, 0), min(high, length)
         if begin < stop < high:
             # Cut in the middle of its fade, it would click.
-            _fade_alone(gains[begin - low : stop - low][::-1], 0, hidden=0)
+            _fade_alone(gains[:, begin - low : stop - low][:, ::-1], 0, hidden=0)
         if begin < stop:
             yield Sounding(
                 number=number,
@@ -265,9 +199,10 @@ def soundings(
                 first=first,
                 begin=begin,
                 end=stop,
-                gains=gains[begin - low : stop - low],
+                gains=gains[:, begin - low : stop - low],
                 fade_in=min(max(low + fade_in - begin, 0), stop - begin),
                 fade_out=min(max(stop - high + fade_out, 0), stop - begin),
+                bands=bands,
                 likeness_in=before.likeness if before else 0.0,
                 likeness_out=joint.likeness if joint else 0.0,
             )
@@ -280,6 +215,7 @@ def assemble(
     *,
     length: int,
     max_shift: int = 0,
+    bands: Bands = ONE_BAND,
 ) -> np.ndarray:
     """Put the grains of one voice in their places and fade each into the next.
 
@@ -289,9 +225,11 @@ def assemble(
         float32 [2, length].
     """
     out = np.zeros([2, length], np.float32)
-    for one in soundings(grains, placements, length=length, max_shift=max_shift):
-        sound = one.heard(placed(grains, one.placement))
-        out[:, one.begin : one.end] += sound * one.gains
+    voice = soundings(
+        grains, placements, length=length, max_shift=max_shift, bands=bands
+    )
+    for one in voice:
+        out[:, one.begin : one.end] += one.faded(placed(grains, one.placement))
     return out
 
 
@@ -321,7 +259,7 @@ def pan_gains(pan: float | np.ndarray) -> np.ndarray:
 class _Joint:
     begin: int
     end: int
-    falling: np.ndarray
+    falling: np.ndarray  # [bands, samples], as `rising`
     rising: np.ndarray
     likeness: float
     shift: int
@@ -334,6 +272,7 @@ def _join(
     following: np.ndarray,
     later: Placement,
     max_shift: int,
+    bands: Bands,
 ) -> _Joint | None:
     """The fade from one grain to the next; None if the first is over by then."""
     boundary = later.start
@@ -355,9 +294,13 @@ def _join(
     low, high = later.lead_in - half, later.lead_in + half
     shift = best_shift(ending, following[:, low - spare : high + spare])
     starting = following[:, low - shift : high - shift]
-    alike = likeness(ending, starting)
-    falling, rising = fade_gains(2 * half, correlation=alike)
-    return _Joint(boundary - half, boundary + half, falling, rising, alike, shift)
+    fades = [
+        fade_gains(2 * half, correlation=alike)
+        for alike in bands.likeness(ending, starting)
+    ]
+    falling, rising = np.stack(fades, axis=1)
+    whole = likeness(ending, starting)
+    return _Joint(boundary - half, boundary + half, falling, rising, whole, shift)
 
 
 def _fade_alone(gains: np.ndarray, lead: int, *, hidden: int) -> int:
@@ -366,8 +309,8 @@ def _fade_alone(gains: np.ndarray, lead: int, *, hidden: int) -> int:
     Returns over how many samples; `hidden` of the lead lie outside and are not in
     `gains`.
     """
-    heard = min(max(lead - hidden, _DECLICK), gains.size)
+    heard = min(max(lead - hidden, _DECLICK), gains.shape[1])
     if heard > 0:
         ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(heard) + 0.5) / heard)
-        gains[:heard] *= ramp.astype(np.float32)
+        gains[:, :heard] *= ramp.astype(np.float32)
     return heard

@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from hierarchy.macro.assembly import Placement, Sounding, soundings
+from hierarchy.macro.fades import Bands
 from hierarchy.macro.layers import LAYERS, Automation, automate, split_layers
 from structure.plan import SongPlan
 
@@ -58,6 +59,7 @@ class Score:
             self.placements,
             length=self.length,
             max_shift=round(MOST_SHIFT_SECONDS * self.sample_rate),
+            bands=Bands.of_rate(self.sample_rate),
         )
 
 
@@ -84,12 +86,12 @@ def parts(score: Score) -> Iterator[Part]:
     def part(sounding: Sounding) -> Part:
         section = score.sections[sounding.number]
         waveform = score.waveforms[sounding.placement.grain]
-        layers = sounding.heard(split_layers(waveform, score.sample_rate))
+        layers = sounding.faded(split_layers(waveform, score.sample_rate))
         times = np.arange(sounding.begin, sounding.end) - downbeats[section]
         gains = curve_gains(curves[section], times / score.sample_rate)
         # A placement's own pan is not of a layer: it is moved as a whole.
         gains *= sounding.placement.sides.astype(np.float32)
-        return Part(sounding, section, layers * (gains * sounding.gains))
+        return Part(sounding, section, layers * gains)
 
     return _ahead(part, score.soundings())
 
