@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from hierarchy.macro.adapting import Caution, steps_that_teach
 from hierarchy.macro.song_batches import (
     SequencerData,
     SongBatches,
@@ -44,11 +45,17 @@ class SequencerRecipe:
     model: SequencerConfig = dataclasses.field(default_factory=SequencerConfig)
     data: SequencerData = dataclasses.field(default_factory=SequencerData)
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)
+    caution: Caution = dataclasses.field(default_factory=Caution)
 
     @classmethod
     def read(cls, path: str | Path) -> SequencerRecipe:
-        """Read a TOML file with the sections [model], [data] and [fit]."""
-        parts = {"model": SequencerConfig, "data": SequencerData, "fit": FitConfig}
+        """Read a TOML file with the sections [model], [data], [fit] and [caution]."""
+        parts = {
+            "model": SequencerConfig,
+            "data": SequencerData,
+            "fit": FitConfig,
+            "caution": Caution,
+        }
         return cls(**read_config(path, parts))
 
 
@@ -128,6 +135,23 @@ def train_on_songs(
     if start_from is not None:
         load_weights(model, start_from)
     fit_config = dataclasses.replace(recipe.fit, seed=seed)
+    if start_from is not None and recipe.caution.folds and not (songs and own):
+        # The songs judge one another, so that none has to be held out for good.
+        songs, own = _all_learned(songs), _all_learned(own)
+        steps = steps_that_teach(
+            model,
+            [*songs, *own],
+            caution=recipe.caution,
+            data=recipe.data,
+            fit=fit_config,
+            loss=sequencer_loss,
+            judge=_loss_without_dropout,
+            progress=progress,
+        )
+        if steps == 0:
+            _write_unchanged(Path(out), start_from)
+            return FitResult(0, "steps", None, None, {}, 0.0)
+        fit_config = fit_config.limited(steps=steps, minutes=None)
     batches = SongBatches(
         [song for song in songs if song.split == "train"],
         [song for song in own if song.split == "train"],
@@ -168,6 +192,22 @@ def train_on_songs(
             shutil.copyfile(out / "model" / name, draft)
     shutil.rmtree(out / "model")
     return result
+
+
+def _all_learned(songs: Sequence[AnnotatedSong]) -> list[AnnotatedSong]:
+    return [
+        dataclasses.replace(song, split="train")
+        for song in songs
+        if song.split in ("train", "valid")
+    ]
+
+
+def _write_unchanged(out: Path, start_from: str | Path) -> None:
+    """Songs that teach nothing leave the sequencer as it is."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("weights.safetensors", "config.json"):
+        with whole_file(out / name) as draft:
+            shutil.copyfile(Path(start_from) / name, draft)
 
 
 def sequencer_loss(model: SequencerNetwork, batch: dict, key: jax.Array | None):

@@ -84,6 +84,12 @@ class FitConfig:
 
     def schedule(self) -> optax.Schedule:
         """Step to learning rate."""
+        if self.final_fraction == 1:
+            # The same whatever the number of steps, and compiled once for all.
+            rise = max(1, self.warmup_steps)
+            return optax.linear_schedule(
+                self.learning_rate / rise, self.learning_rate, self.warmup_steps
+            )
         return optax.warmup_cosine_decay_schedule(
             init_value=self.learning_rate / max(1, self.warmup_steps),
             peak_value=self.learning_rate,
