@@ -37,8 +37,9 @@ def command(function: Callable[..., None]) -> typer.Typer:
     """Make a function the command that a person types.
 
     Its docstring is the help, its annotations are the options. What goes wrong
-    becomes an exit code: 2 with one message for a RequestError, 1 with a
-    traceback for a fault of the program, 130 for Ctrl-C.
+    becomes an exit code: 2 with one message for a RequestError, 1 with one for
+    what the system refuses (a full disk) and with a traceback for a fault of the
+    program, 130 for Ctrl-C.
     """
 
     name = function.__name__.replace("_", "-")
@@ -55,7 +56,12 @@ def command(function: Callable[..., None]) -> typer.Typer:
             raise typer.Exit(INTERRUPTED) from None
         except typer.Exit:
             raise
-        except Exception:  # noqa: BLE001, whatever it is, the exit code is ours
+        except Exception as error:  # noqa: BLE001, whatever it is, the exit code is ours
+            if isinstance(error, OSError) and error.errno is not None:
+                # A full disk, a folder that went away: nobody's fault, one line.
+                where = f"{error.filename}: " if error.filename else ""
+                _complain(name, f"{where}{error.strerror}")
+                raise typer.Exit(FAULT) from None
             console.print_exception()
             _complain(
                 name,

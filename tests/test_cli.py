@@ -46,6 +46,7 @@ def plan_file(small_song, tmp_path):
         ("render-song --out song", "has no ending; it takes .wav"),
         ("render-song --out folder.wav", "is a folder; it takes the name of a file"),
         ("render-song --out a.wav --picture a.jpg", "it takes .png, .svg"),
+        ("render-song --out a.wav --date tomorrow", '"2026-11-21"'),
         ("render-song --out plan.json/a.wav", "is a file, not a folder"),
         ("render-song --out a.wav --plan plan.json --key C", "--key with --plan"),
         ("render-song --out a.wav --plan none.json", "none.json"),
@@ -206,6 +207,8 @@ def failing_command(error):
     [
         (RequestError("seven; five to six fit"), cli.REQUEST, "seven; five to six fit"),
         (ZeroDivisionError("oh"), cli.FAULT, "a fault of macrotime"),
+        (OSError(28, "No space left", "a.wav"), cli.FAULT, "a.wav: No space left"),
+        (OSError("neither"), cli.FAULT, "a fault of macrotime"),
         (KeyboardInterrupt(), cli.INTERRUPTED, "stopped"),
     ],
 )

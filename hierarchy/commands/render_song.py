@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -188,6 +189,8 @@ def render_song(
         cli.check_folder("--grains", grains)
     if bits not in (16, 24):
         raise cli.RequestError(f"--bits {bits}; songs are written with 16 or 24")
+    if date is not None and not re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", date):
+        raise cli.RequestError(f'--date {date}; write it as "2026" or "2026-11-21"')
     kinds = _kinds(export, out)
     session = out.with_name(f"{out.stem}.session")
     if kinds:
