@@ -79,8 +79,6 @@ class Cursor:
         # Seconds before each section, from bars and the tempo's bucket; who
         # knows better (an annotation has times) may say so before a label.
         self.elapsed: list[float | None] = [0.0]
-        self.stream: list[int] = []  # chord tokens so far
-        self._after: dict[tuple[int, ...], int] = {}  # context to what followed
         self._recall = Recall() if recalls else None
         self._entered = 0  # sections that recall knows of
 
@@ -100,7 +98,6 @@ class Cursor:
         ]
         other.kind, other.at = self.kind, self.at
         other.recent, other.elapsed = list(self.recent), list(self.elapsed)
-        other.stream, other._after = list(self.stream), dict(self._after)
         other._entered = self._entered
         if self._recall is not None:
             other._recall = self._recall.fork()
@@ -190,10 +187,6 @@ class Cursor:
         return beats * 120.0 / (edges[bucket] + edges[bucket + 1])
 
     def _read_chord(self, token: int) -> None:
-        for length in range(1, 8):
-            if len(self.stream) >= length:
-                self._after[tuple(self.stream[-length:])] = token
-        self.stream.append(token)
         if self._recall is not None:
             self._enter()
             self._recall.add(
@@ -360,43 +353,17 @@ class Cursor:
         now = self.sections[at]
         labels = [section.label for section in self.sections]
         features["label"] = _label_number(labels[: at + 1], -1)
-        features["label_before"] = _label_number(labels[: at + 1], -2)
         features["section"] = min(at, 23)
         features["place"] = min(bar, 32)
         features["bars_left"] = min(now.bars - bar, 33)
-        features["sections_left"] = min(len(self.sections) - at, 9)
         present = now.chords[bar] if slot else []
         parts = PARTS[present[0]] if slot else 0
         features["slot"] = self._slot_number
         same = [
             s for s in self.sections[:at] if s.idea is not None and s.idea == now.idea
         ]
-        alike = [
-            s for s in self.sections[:at] if s.label == now.label and s.idea != now.idea
-        ]
         features["returns"] = min(len(same), 5)
-        model = same[-1] if same else None
-        second = same[-2] if len(same) > 1 else alike[-1] if alike else None
-        hints.append(_echo(model, bar, present, parts))
-        hints.append(_echo(second, bar, present, parts))
-        for ago in (1, 2, 4, 8):
-            hints.append(_echo(now, bar - ago, present, parts))
-        if bar == 0 and at:
-            last = self.sections[at - 1]
-            hints[2] = _echo(last, last.bars - 1, present, parts)
-        match, follower = 0, PAD
-        for length in range(7, 0, -1):
-            if len(self.stream) >= length:
-                found = self._after.get(tuple(self.stream[-length:]))
-                if found is not None:
-                    match, follower = length, found
-                    break
-        features["match"] = match
-        hints.append(follower)
-        if model is not None:
-            features["copying"] = _copying(now.chords[:bar], model.chords)
-        for ago in (2, 4, 8):
-            features[f"looping_{ago}"] = _looping(now.chords[:bar], ago)
+        hints.append(_echo(same[-1] if same else None, bar, present, parts))
 
 
 def _label_number(labels: Sequence[str], place: int) -> int:
@@ -425,25 +392,3 @@ def _echo(section: ReadSection | None, bar: int, present: list[int], parts: int)
     chords = there[1:]
     place = (len(present) - 1) * len(chords) // parts
     return chords[min(place, len(chords) - 1)]
-
-
-def _copying(now: list[list[int]], model: list[list[int]]) -> int:
-    """How faithfully a section has repeated its model so far: 1 to 4."""
-    same = [a == b for a, b in zip(now, model, strict=False)]
-    if len(same) < 2 and all(same):
-        return 1
-    if all(same):
-        return 2
-    return 3 if same[-1] else 4
-
-
-def _looping(now: list[list[int]], period: int) -> int:
-    """For how many bars a section has repeated itself at `period`: 0 to 5."""
-    if len(now) < period:
-        return 0
-    run = 0
-    for bar in range(len(now) - 1, period - 1, -1):
-        if now[bar] != now[bar - period]:
-            break
-        run += 1
-    return 1 + min(run, 4)

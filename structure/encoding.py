@@ -11,9 +11,11 @@ from structure.annotations import AnnotatedSection, AnnotatedSong
 from structure.cursor import Cursor
 from structure.harmony import Key
 from structure.recall import RELATIONS
+from structure.setting import latest, setting
 from structure.vocabulary import (
     END,
     ENERGIES,
+    FEATURES,
     FIRST_OF,
     KINDS,
     MOST_BARS,
@@ -56,6 +58,27 @@ class Encoded:
     def first_chord(self) -> int:
         """Place of the first chord among the targets."""
         return len(self.targets) - len(self.relations)
+
+    @property
+    def chords(self) -> np.ndarray:
+        """int32 [chords], the tokens of the chords."""
+        return self.targets[self.first_chord :]
+
+    @property
+    def settings(self) -> np.ndarray:
+        """int32 [chords, SETTING], where each chord is due."""
+        here = dict(zip(FEATURES, self.features[self.first_chord :].T, strict=True))
+        return setting(here, latest(self.chords)[:-1])
+
+    @property
+    def sections(self) -> np.ndarray:
+        """int [chords], the section of each chord."""
+        names = list(FEATURES)
+        bar, slot = (
+            self.features[self.first_chord :, names.index(name)]
+            for name in ("place", "slot")
+        )
+        return np.cumsum((bar == 0) & (slot == 0)) - 1
 
     @property
     def kinds(self) -> np.ndarray:

@@ -19,14 +19,12 @@ from flax import nnx
 from structure import recall
 from structure.cursor import Cursor
 from structure.recall import RELATIONS
-from structure.transformer import Chords, Past, SequencerNetwork
+from structure.setting import LATEST, setting
+from structure.transformer import SequencerNetwork
 from structure.vocabulary import (
     FEATURES,
     FIRST_OF,
-    HINTS,
-    KINDS,
     LABELS,
-    MOST_BARS,
     PARTS,
     ROOT_OF,
     TOKENS,
@@ -42,20 +40,17 @@ for _token, _root in ROOT_OF.items():
     _ROOTS[_token] = _root
 _DIVIDES = np.isin(np.arange(len(TOKENS)), list(PARTS))
 _FIRST_SLOT = np.array([0, 0, 0, 1, 3, 6])  # by the tokens of a bar
-_CHORD = KINDS.index("chord")
 
 
 class Sheet(NamedTuple):
     """A song whose form stands and whose chords are due; see `sheet_of`.
 
     Attributes:
-        header: int [3], the features source, meter and mode.
+        header: int [2], the features meter and mode.
         count: int, how many bars it has.
         start, bars: int [sections], first bar of the song and bars of each section.
-        labels, before: int [sections], features label and label_before.
-        left: int [sections], the feature sections_left.
-        returns: int [sections], the feature returns.
-        model, second: int [sections], the sections that are hinted at; -1 is none.
+        labels, returns: int [sections], the features label and returns.
+        model: int [sections], the section that is hinted at; -1 is none.
         kin: int [sections, sections], as Recall has it.
         fixed: int [song bars, 5], tokens that a bar has to have; 0 is free.
         weights: float [song bars, tokens], what multiplies the odds there.
@@ -68,11 +63,8 @@ class Sheet(NamedTuple):
     start: jax.Array
     bars: jax.Array
     labels: jax.Array
-    before: jax.Array
-    left: jax.Array
     returns: jax.Array
     model: jax.Array
-    second: jax.Array
     kin: jax.Array
     fixed: jax.Array
     weights: jax.Array
@@ -97,7 +89,6 @@ class _State(NamedTuple):
     loops: jax.Array  # [3, 16]
     logits: jax.Array  # [tokens]
     hint: jax.Array
-    past: Past
 
 
 def sheet_of(
@@ -123,14 +114,13 @@ def sheet_of(
     lengths = np.array([section.bars for section in read])
     out = {
         name: np.zeros(sections, np.int32)
-        for name in ("start", "bars", "labels", "before", "left", "returns")
+        for name in ("start", "bars", "labels", "returns")
     }
-    out |= {name: np.full(sections, -1, np.int32) for name in ("model", "second")}
+    out["model"] = np.full(sections, -1, np.int32)
     kin = np.zeros([sections, sections], np.int32)
     count = len(read)
     out["start"][:count] = np.cumsum(lengths) - lengths
     out["bars"][:count] = lengths
-    numbers = [1 + LABELS.index(section.label) for section in read]
     memory = recall.Recall()
     for at, now in enumerate(read):
         same = [
@@ -138,18 +128,9 @@ def sheet_of(
             for i in range(at)
             if read[i].idea is not None and read[i].idea == now.idea
         ]
-        alike = [
-            i
-            for i in range(at)
-            if read[i].label == now.label and read[i].idea != now.idea
-        ]
-        out["labels"][at] = numbers[at]
-        out["before"][at] = numbers[at - 1] if at else 0
-        out["left"][at] = min(count - at, 9)
+        out["labels"][at] = 1 + LABELS.index(now.label)
         out["returns"][at] = min(len(same), 5)
         out["model"][at] = same[-1] if same else -1
-        second = same[-2:-1] or alike[-1:]
-        out["second"][at] = second[0] if second else -1
         known = read[: at + 1]
         memory.enter([s.idea for s in known], [s.label for s in known], now.bars)
         kin[at, : at + 1] = memory.kin
@@ -164,7 +145,7 @@ def sheet_of(
     names = list(FEATURES)
     return Sheet(
         header=np.array(
-            [features[names.index(name)] for name in ("source", "meter", "mode")],
+            [features[names.index(name)] for name in ("meter", "mode")],
             np.int32,
         ),
         count=np.int32(lengths.sum()),
@@ -207,9 +188,7 @@ def write_chords(
     """
     room = numbers.shape[1]
     starts = [_begun(writer, sheet, room) for writer, sheet in zip(writers, sheets)]  # noqa: B905
-    capacity = max(writer.past.length for writer in writers) + room
-    starts = [_with_room(start, capacity) for start in starts]
-    graph, weights = nnx.split(network)
+    graph, weights = nnx.split(network.chords)
     state = jax.tree.map(lambda *rows: np.stack(rows), *starts)
     sheet = jax.tree.map(lambda *rows: np.stack(rows), *sheets)
     written = np.asarray(
@@ -222,10 +201,9 @@ def write_chords(
 
 
 def _begun(writer: Writer, sheet: Sheet, room: int) -> _State:
-    """A song before its first chord, its past as the writer has it."""
-    sections, past = len(sheet.start), writer.past
+    """A song before its first chord."""
+    sections = len(sheet.start)
     zeros = functools.partial(np.zeros, dtype=np.int32)
-    kept = slice(0, past.length)
     return _State(
         tokens=zeros(room),
         place=zeros(room),
@@ -241,20 +219,7 @@ def _begun(writer: Writer, sheet: Sheet, room: int) -> _State:
         loops=zeros([3, 16]),
         logits=np.maximum(writer.logits, -1e9).astype(np.float32),
         hint=np.int32(writer.hints[0]),
-        # [layers, heads, time, width] in NumPy, [layers, 1, time, heads, width] here.
-        past=Past(
-            past.keys[:, :, kept].transpose(0, 2, 1, 3)[:, None],
-            past.values[:, :, kept].transpose(0, 2, 1, 3)[:, None],
-            np.int32(past.length),
-        ),
     )
-
-
-def _with_room(state: _State, capacity: int) -> _State:
-    keys, values, length = state.past
-    more = [(0, 0), (0, 0), (0, capacity - keys.shape[2]), (0, 0), (0, 0)]
-    past = Past(np.pad(keys, more), np.pad(values, more), length)
-    return state._replace(past=past)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -265,23 +230,14 @@ def _written(graph, weights, state, sheet, numbers, temperature, top_p):
         number = numbers[jnp.minimum(state.length, len(numbers) - 1)]
         token = _drawn(state, sheet, number, temperature, top_p)
         moved = _pushed(state, sheet, token)
-        network = nnx.merge(graph, weights)
-        told = _told(moved, sheet)
-        features, hints, relations = told
+        where, hint, relations = _told(moved, sheet)
         possible = jnp.arange(len(moved.tokens)) < moved.length
         relations = jnp.where(possible[:, None], relations, 0)
-        logits, past = network(
-            token[None, None],
-            features[None, None],
-            hints[None, None],
-            moved.past,
-            chords=Chords(
-                relations[None, None],
-                moved.tokens[None],
-                jnp.zeros([1], jnp.int32),
-            ),
+        odds = nnx.merge(graph, weights)(
+            where[None, None], relations[None, None], moved.tokens[None]
         )
-        moved = moved._replace(logits=logits[0, 0], hint=hints[0], past=past)
+        logits = jnp.full(len(TOKENS), -1e9).at[FIRST_OF["chord"] :].set(odds[0, 0])
+        moved = moved._replace(logits=logits, hint=hint)
         done = state.bar >= sheet.count
         return jax.tree.map(lambda old, new: jnp.where(done, old, new), state, moved)
 
@@ -411,49 +367,26 @@ def _looped(loops, written, bar, count) -> jax.Array:
 
 
 def _told(state: _State, sheet: Sheet) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Features, hints and relations before the next token: Cursor.tell in JAX."""
+    """Setting, hint and relations of the next token: Cursor.tell in JAX."""
     at = jnp.minimum(state.at, len(sheet.start) - 1)
     bar = jnp.minimum(state.bar, len(state.written) - 1)
     count = bar - sheet.start[at]
     slot = _slot(state)
-    model = sheet.model[at]
-    best = jnp.where(jnp.arange(len(state.match)) < state.length, state.match, 0)
-    longest = jnp.minimum(best.max(), 7)
-    found = (best >= longest) & (longest > 0)
-    follower = jnp.max(jnp.where(found, jnp.arange(len(best)), -1))
     features = {
-        "kind": _CHORD,
-        "source": sheet.header[0],
-        "meter": sheet.header[1],
-        "mode": sheet.header[2],
+        "meter": sheet.header[0],
+        "mode": sheet.header[1],
         "label": sheet.labels[at],
-        "label_before": sheet.before[at],
-        "section": jnp.minimum(at, 23),
+        "section": jnp.minimum(at, FEATURES["section"] - 1),
         "returns": sheet.returns[at],
         "place": jnp.minimum(count, 32),
         "bars_left": jnp.minimum(sheet.bars[at] - count, 33),
-        "sections_left": sheet.left[at],
         "slot": slot,
-        "copying": _copying(state, sheet, at, count, model),
-        "looping_2": _run_of(state, bar, count, 2),
-        "looping_4": _run_of(state, bar, count, 4),
-        "looping_8": _run_of(state, bar, count, 8),
-        "match": longest,
     }
-    hints = [
-        _echo(state, sheet, model, count),
-        _echo(state, sheet, sheet.second[at], count),
-        *(_echo(state, sheet, at, count - ago) for ago in (1, 2, 4, 8)),
-        jnp.where(follower >= 0, state.tokens[follower], 0),
-    ]
-    last = jnp.where((count == 0) & (at > 0), at - 1, -1)
-    ended = _echo(state, sheet, last, sheet.bars[at - 1] - 1)
-    hints[2] = jnp.where(last >= 0, ended, hints[2])
-    ordered = jnp.stack([jnp.asarray(features[name]) for name in FEATURES])
-    assert len(hints) == HINTS
+    back = state.length - 1 - jnp.arange(LATEST)
+    latest = jnp.where(back >= 0, state.tokens[jnp.maximum(back, 0)], 0)
     return (
-        ordered.astype(jnp.int32),
-        jnp.stack(hints).astype(jnp.int32),
+        setting(features, latest, xp=jnp),
+        _echo(state, sheet, sheet.model[at], count),
         _relations(state, sheet, at, bar, count, slot),
     )
 
@@ -472,31 +405,6 @@ def _echo(state: _State, sheet: Sheet, section, count) -> jax.Array:
     inner = bar[jnp.clip(1 + place, 0, 4)]
     token = jnp.where((state.inside == 0) | (chords == 0), bar[0], inner)
     return jnp.where(there, token, 0)
-
-
-def _copying(state: _State, sheet: Sheet, at, count, model) -> jax.Array:
-    """How faithfully a section has repeated its model so far: 1 to 4; 0 without."""
-    bars = jnp.arange(MOST_BARS)
-    top = len(state.written) - 1
-    mine = state.written[jnp.clip(sheet.start[at] + bars, 0, top)]
-    theirs = state.written[jnp.clip(sheet.start[model] + bars, 0, top)]
-    compared = jnp.minimum(count, sheet.bars[model])
-    same = (mine == theirs).all(axis=1)
-    all_same = (same | (bars >= compared)).all()
-    last = same[jnp.maximum(compared - 1, 0)]
-    clean = jnp.where(compared < 2, 1, 2)
-    told = jnp.where(all_same, clean, jnp.where(last, 3, 4))
-    return jnp.where(model >= 0, told, 0)
-
-
-def _run_of(state: _State, bar, count, period: int) -> jax.Array:
-    """For how many bars a section has repeated itself at `period`: 0 to 5."""
-    back = jnp.arange(1, 5)
-    here = state.written[jnp.maximum(bar - back, 0)]
-    there = state.written[jnp.maximum(bar - back - period, 0)]
-    same = (here == there).all(axis=1) & (count - back >= period)
-    run = jnp.cumprod(same.astype(jnp.int32)).sum()
-    return jnp.where(count >= period, 1 + run, 0)
 
 
 def _relations(state: _State, sheet: Sheet, at, bar, count, slot) -> jax.Array:

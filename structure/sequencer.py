@@ -2,8 +2,8 @@
 
 Composing writes a few hundred tokens one after another with a small network.
 NumPy starts at once where a compiler would take seconds, so plans are written
-here; `structure.transformer` is the same network for training, and a test
-holds the two together. The past goes in and comes out; nothing is remembered.
+here; `structure.transformer` and `structure.chord_network` are the same for
+training, and a test holds them together. The past goes in and comes out; nothing is remembered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ import numpy as np
 
 from structure.errors import RequestError
 from structure.recall import RELATIONS, Recalled
-from structure.vocabulary import FEATURES, HINTS, OUTCOMES, TOKENS
+from structure.setting import CHORDS, INSIDE, LATEST, SETTING, SLOT, setting
+from structure.vocabulary import (
+    FEATURES,
+    FIRST_OF,
+    HINTS,
+    KINDS,
+    OUTCOMES,
+    PARTS,
+    TOKENS,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,11 +40,12 @@ class SequencerConfig:
         hidden: width of the gated feed-forward.
         hint_width: features of each hint.
         recall_width: features of each earlier chord that the next may be taken
-            from; 0 takes none.
+            from.
+        chord_hidden: features of the place of a chord that is new.
         dropout: share of activations dropped while training.
         knows_energy: whether its songs told how loud each section is.
-        tokens, features, hints, relations: sizes of the vocabulary that it was
-            trained with.
+        tokens, features, hints, relations, setting: sizes of the vocabulary that
+            it was trained with.
     """
 
     width: int = 96
@@ -44,12 +54,14 @@ class SequencerConfig:
     hidden: int = 256
     hint_width: int = 24
     recall_width: int = 24
+    chord_hidden: int = 32
     dropout: float = 0.2
     knows_energy: bool = False
     tokens: int = len(TOKENS)
     features: int = sum(FEATURES.values())
     hints: int = HINTS
     relations: int = sum(RELATIONS.values())
+    setting: int = sum(SETTING.values())
 
     def __post_init__(self):
         if self.width % (2 * self.heads):
@@ -101,15 +113,14 @@ class Sequencer:
             raise RequestError(f"no sequencer in {folder}: {error}") from None
         raw = raw.get("config", raw)
         known = {field.name for field in dataclasses.fields(SequencerConfig)}
-        # Before there was recall, nothing was said of it.
-        raw = {"recall_width": 0} | {k: v for k, v in raw.items() if k in known}
-        config = SequencerConfig(**raw)
-        sizes = (config.tokens, config.features, config.hints, config.relations)
-        ours = (len(TOKENS), sum(FEATURES.values()), HINTS, sum(RELATIONS.values()))
-        if sizes != ours:
+        config = SequencerConfig(**{k: v for k, v in raw.items() if k in known})
+        names = ("tokens", "features", "hints", "relations", "setting")
+        theirs = [getattr(config, name) for name in names]
+        ours = [getattr(SequencerConfig(), name) for name in names]
+        if theirs != ours:
             raise RequestError(
-                f"the sequencer in {folder} was trained with the vocabulary {sizes} "
-                f"(tokens, features, hints, relations); this version has {ours}"
+                f"the sequencer in {folder} was trained with the vocabulary {theirs} "
+                f"({', '.join(names)}); this version has {ours}"
             )
         missing = sorted(set(_names(config)) - set(weights))
         if missing:
@@ -142,16 +153,14 @@ class Sequencer:
         features: Sequence[int],
         hints: Sequence[int],
         past: Past,
-        recalled: Recalled | None = None,
     ) -> tuple[np.ndarray, Past]:
-        """Read one token; score what can follow.
+        """Read one token of a form; score what can follow.
 
         Args:
             token: its number.
             features: in the order of vocabulary.FEATURES, known before the next.
             hints: HINTS likely next tokens.
             past: from `silence` or an earlier step.
-            recalled: what a chord that is due could be taken from.
 
         Returns:
             Logits float32 [tokens], -inf outside the kind that is due, and the past.
@@ -178,35 +187,50 @@ class Sequencer:
             x = x + heard.reshape(width) @ w[at + "join.kernel"]
             wide = _normed(x, w[at + "norm_after.scale"]) @ w[at + "widen.kernel"]
             gate, up = wide[: config.hidden], wide[config.hidden :]
-            x = x + (gate / (1 + np.exp(-gate)) * up) @ w[at + "narrow.kernel"]
+            x = x + (_silu(gate) * up) @ w[at + "narrow.kernel"]
         x = _normed(x, w["norm.scale"])
         logits = x @ w["out.kernel"] + w["out.bias"]
         np.add.at(logits, hints, x @ w["point.kernel"] + w["point.bias"])
         logits[~OUTCOMES[features[0]]] = -np.inf
-        if recalled is not None and config.recall_width:
-            logits = self._recall(x, logits, recalled)
         return logits, Past(past.keys, past.values, here + 1)
 
-    def _recall(
-        self, x: np.ndarray, logits: np.ndarray, recalled: Recalled
-    ) -> np.ndarray:
-        """Log odds of a chord that is taken from the past or new, [tokens]."""
+    def chord(self, features: Sequence[int], recalled: Recalled) -> np.ndarray:
+        """Score the chord that is due once the form stands.
+
+        Args:
+            features: in the order of vocabulary.FEATURES.
+            recalled: the chords so far, and how they stand to this one.
+
+        Returns:
+            Log odds float32 [tokens], -inf where no chord can be.
+        """
         w, (relations, sources) = self.weights, recalled
-        drawn = np.exp(logits - logits.max())
-        drawn /= drawn.sum()
-        seen = w["recall.relations"][relations + _RELATIONS].sum(axis=1)
-        seen += w["recall.chords"][sources]
-        seen += x @ w["recall.ask.kernel"] + w["recall.ask.bias"]
-        seen *= 1 / (1 + np.exp(-seen))
-        worth = seen @ (x @ w["recall.weigh.kernel"] + w["recall.weigh.bias"])
+        latest = np.zeros(LATEST, np.int32)
+        latest[: len(sources)] = sources[: -LATEST - 1 : -1]
+        rows = setting(dict(zip(FEATURES, features, strict=True)), latest)
+        told = w["chords.setting"][rows].sum(axis=0)
+        recall = self.config.recall_width
+        asked, weights, hidden = np.split(told, [recall, 2 * recall])
+        which = sources - FIRST_OF["chord"]
+        seen = w["chords.relations"][relations + _RELATIONS].sum(axis=1)
+        seen = _silu(seen + w["chords.sources"][which] + asked)
+        worth = seen @ (w["chords.weigh"] + weights)
         worth[relations[:, 0] == 0] = -np.inf
-        invent = float((x @ w["recall.invent.kernel"] + w["recall.invent.bias"])[0])
+        deep = _silu(_silu(hidden) @ w["chords.widen.kernel"] + w["chords.widen.bias"])
+        invent = deep @ w["chords.invent.kernel"][:, 0] + w["chords.invent.bias"][0]
         most = max(invent, worth.max(initial=-np.inf))
         worth, invent = np.exp(worth - most), np.exp(invent - most)
-        taken = np.bincount(sources, worth, minlength=len(logits))
-        odds = (taken + invent * drawn) / (worth.sum() + invent)
-        with np.errstate(divide="ignore"):
-            return np.where(np.isfinite(logits), np.log(odds + TINY), -np.inf)
+        taken = np.bincount(which, worth, minlength=CHORDS)
+        drawn = deep @ w["chords.draw.kernel"] + w["chords.draw.bias"]
+        drawn[-1] = -np.inf
+        if rows[SLOT] >= INSIDE:
+            drawn[DIVIDES] = -np.inf
+        drawn = np.exp(drawn - drawn.max())
+        odds = (taken + invent * drawn / drawn.sum()) / (worth.sum() + invent)
+        logits = np.full(self.config.tokens, -np.inf, np.float32)
+        logits[FIRST_OF["chord"] :] = np.log(odds + TINY)
+        logits[~OUTCOMES[_CHORD]] = -np.inf
+        return logits
 
 
 TINY = 1e-12
@@ -215,6 +239,9 @@ TINY = 1e-12
 _OFFSETS = np.cumsum([0, *FEATURES.values()])[:-1]
 _APART = len(TOKENS) * np.arange(HINTS)
 _RELATIONS = np.cumsum([0, *RELATIONS.values()])[:-1]
+_CHORD = KINDS.index("chord")
+DIVIDES = np.isin(np.arange(CHORDS) + FIRST_OF["chord"], list(PARTS))
+"""bool [CHORDS], which of them announce a bar of several chords."""
 
 
 def _names(config: SequencerConfig) -> dict[str, tuple[int, ...]]:
@@ -231,18 +258,19 @@ def _names(config: SequencerConfig) -> dict[str, tuple[int, ...]]:
         "point.kernel": (width, config.hints),
         "point.bias": (config.hints,),
     }
-    if config.recall_width:
-        recall = config.recall_width
-        names |= {
-            "recall.relations": (config.relations, recall),
-            "recall.chords": (config.tokens, recall),
-            "recall.ask.kernel": (width, recall),
-            "recall.ask.bias": (recall,),
-            "recall.weigh.kernel": (width, recall),
-            "recall.weigh.bias": (recall,),
-            "recall.invent.kernel": (width, 1),
-            "recall.invent.bias": (1,),
-        }
+    recall, deep = config.recall_width, 2 * config.chord_hidden
+    names |= {
+        "chords.relations": (config.relations, recall),
+        "chords.sources": (CHORDS, recall),
+        "chords.setting": (config.setting, 2 * recall + config.chord_hidden),
+        "chords.weigh": (recall,),
+        "chords.widen.kernel": (config.chord_hidden, deep),
+        "chords.widen.bias": (deep,),
+        "chords.invent.kernel": (deep, 1),
+        "chords.invent.bias": (1,),
+        "chords.draw.kernel": (deep, CHORDS),
+        "chords.draw.bias": (CHORDS,),
+    }
     for layer in range(config.layers):
         names |= {
             f"blocks.{layer}.norm.scale": (width,),
@@ -253,6 +281,10 @@ def _names(config: SequencerConfig) -> dict[str, tuple[int, ...]]:
             f"blocks.{layer}.narrow.kernel": (hidden, width),
         }
     return names
+
+
+def _silu(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-x))
 
 
 def _normed(x: np.ndarray, scale: np.ndarray) -> np.ndarray:

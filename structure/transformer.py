@@ -1,10 +1,11 @@
-"""The transformer: tokens, features and hints to what each next token can be.
+"""The transformer: tokens, features and hints to what each next token of a form can be.
 
 Decoder-only, rotary positions (Su et al., arXiv:2104.09864), gated feed-forward
 (Shazeer, arXiv:2002.05202), normalised before each part (RMSNorm, Zhang and
 Sennrich, arXiv:1910.07467). Besides its vocabulary it can point: each hint's
 logit is raised by a learned gate, as pointer networks do (See et al.,
-arXiv:1704.04368), so that a section can return without being memorised.
+arXiv:1704.04368), so that a section can return without being memorised. Once the
+form stands, its chords come from `structure.chord_network`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from structure.recall import RELATIONS
-from structure.sequencer import TINY, Sequencer, SequencerConfig
-from structure.vocabulary import FEATURES, HINTS, KINDS, OUTCOMES, TOKENS
-
-IMPOSSIBLE = -1e9
-"""The logit of a token that cannot stand here; finite, so that gradients are."""
+from structure.chord_network import IMPOSSIBLE, ChordNetwork, table
+from structure.sequencer import Sequencer, SequencerConfig
+from structure.vocabulary import FEATURES, HINTS, OUTCOMES, TOKENS
 
 
 class Past(NamedTuple):
@@ -72,76 +70,21 @@ class Block(nnx.Module):
         return x + drop(self.narrow(jax.nn.silu(gate) * up)), keys, values
 
 
-class Recall(nnx.Module):
-    """The odds of each chord if it is taken from the past, and of taking none.
+class SequencerNetwork(nnx.Module):
+    """Next-token logits of a form; the past goes in and comes out.
 
-    Every earlier chord is a candidate. What it is worth follows from how it
-    stands to the chord that is due (`structure.recall`) and from what the network
-    makes of the song so far; candidates that agree add up. A pointer (See et
-    al., arXiv:1704.04368) whose attention knows the ways in which songs repeat.
-    """
-
-    def __init__(self, config: SequencerConfig, *, rngs: nnx.Rngs):
-        width, recall = config.width, config.recall_width
-        self.relations = _table(sum(RELATIONS.values()), recall, rngs, scale=0.1)
-        self.chords = _table(len(TOKENS), recall, rngs)
-        self.ask = nnx.Linear(width, recall, rngs=rngs)
-        self.weigh = nnx.Linear(width, recall, rngs=rngs)
-        self.invent = nnx.Linear(width, 1, rngs=rngs)
-
-    def __call__(self, x, relations, sources, drop) -> tuple[jax.Array, jax.Array]:
-        """Weigh the candidates.
-
-        Args:
-            x: [batch, chords, width], what the network makes of the song so far.
-            relations: uint8 [batch, chords, places, RELATIONS].
-            sources: int [batch, places], the tokens there.
-            drop: drops activations.
-
-        Returns:
-            Odds [batch, chords, tokens] of taking each token from the past, and
-            [batch, chords, 1] of taking none; together they are 1.
-        """
-        offsets = np.cumsum([0, *RELATIONS.values()])[:-1]
-        table = self.relations[...]
-        seen = self.ask(x)[:, :, None] + self.chords[...][sources][:, None]
-        for place, offset in enumerate(offsets):
-            seen = seen + table[relations[..., place].astype(jnp.int32) + offset]
-        weights = drop(self.weigh(x))
-        worth = jnp.einsum("bqpk,bqk->bqp", jax.nn.silu(seen), weights)
-        worth = jnp.where(relations[..., 0] > 0, worth, IMPOSSIBLE)
-        odds = jax.nn.softmax(jnp.concatenate([worth, self.invent(x)], axis=-1))
-        named = jax.nn.one_hot(sources, len(TOKENS))
-        return jnp.einsum("bqp,bpt->bqt", odds[..., :-1], named), odds[..., -1:]
-
-
-class Chords(NamedTuple):
-    """What the chords of a song could be taken from.
+    Training passes whole forms, composing one token at a time; both run this.
 
     Attributes:
-        relations: uint8 [batch, chords, places, RELATIONS], of each chord that is
-            due to those before it.
-        sources: int [batch, places], the tokens at these places.
-        first: int [batch], where in time the first chord is due.
-    """
-
-    relations: jax.Array
-    sources: jax.Array
-    first: jax.Array
-
-
-class SequencerNetwork(nnx.Module):
-    """Next-token logits from the tokens so far; the past goes in and comes out.
-
-    Training passes whole songs, composing one token at a time; both run this.
+        chords: the odds of the chords once the form stands.
     """
 
     def __init__(self, config: SequencerConfig, *, rngs: nnx.Rngs):
         self.config = config
         width = config.width
-        self.tokens = _table(len(TOKENS), width, rngs)
-        self.features = _table(sum(FEATURES.values()), width, rngs)
-        self.hints = _table(HINTS * len(TOKENS), config.hint_width, rngs)
+        self.tokens = table(len(TOKENS), width, rngs)
+        self.features = table(sum(FEATURES.values()), width, rngs)
+        self.hints = table(HINTS * len(TOKENS), config.hint_width, rngs)
         self.hint = nnx.Linear(
             HINTS * config.hint_width, width, use_bias=False, rngs=rngs
         )
@@ -149,8 +92,7 @@ class SequencerNetwork(nnx.Module):
         self.norm = nnx.RMSNorm(width, rngs=rngs)
         self.out = nnx.Linear(width, len(TOKENS), rngs=rngs)
         self.point = nnx.Linear(width, HINTS, rngs=rngs)
-        if config.recall_width:
-            self.recall = Recall(config, rngs=rngs)
+        self.chords = ChordNetwork(config, rngs=rngs)
 
     @classmethod
     def holding(cls, sequencer: Sequencer) -> SequencerNetwork:
@@ -182,8 +124,7 @@ class SequencerNetwork(nnx.Module):
         hints: jax.Array,
         past: Past | None = None,
         *,
-        chords: Chords | None = None,
-        dropout_key: jax.Array | None = None,
+        drop: Dropout | None = None,
     ) -> tuple[jax.Array, Past]:
         """Score what can follow each token.
 
@@ -193,8 +134,7 @@ class SequencerNetwork(nnx.Module):
             hints: int [batch, time, HINTS], likely next tokens.
             past: from `silence` or an earlier call; None starts a song that
                 fits exactly.
-            chords: what the chords could be taken from; None where none is due.
-            dropout_key: drops activations while training; None keeps all.
+            drop: drops activations while training; None keeps all.
 
         Returns:
             Logits [batch, time, tokens], IMPOSSIBLE outside the kind that is
@@ -203,7 +143,7 @@ class SequencerNetwork(nnx.Module):
         batch, time = tokens.shape
         if past is None:
             past = self.silence(batch, time)
-        drop = _Dropout(self.config.dropout, dropout_key)
+        drop = drop or Dropout(0.0, None)
         offsets = np.cumsum([0, *FEATURES.values()])[:-1]
         x = self.tokens[...][tokens]
         x = x + self.features[...][features + offsets[None, None]].sum(axis=2)
@@ -224,27 +164,12 @@ class SequencerNetwork(nnx.Module):
             logits = logits + gates[..., place, None] * named
         possible = jnp.asarray(OUTCOMES)[features[..., 0]]
         logits = jnp.where(possible, logits, IMPOSSIBLE)
-        if chords is not None and self.config.recall_width:
-            due = features[..., 0] == KINDS.index("chord")
-            logits = self._recalled(x, logits, possible, due, chords, drop)
         past = Past(jnp.stack(keys), jnp.stack(values), past.length + time)
         return logits, past
 
-    def _recalled(self, x, logits, possible, due, chords: Chords, drop):
-        """Logits of chords as the log of their odds, taken from the past or new."""
-        rows, time = chords.relations.shape[1], x.shape[1]
-        at = jnp.clip(chords.first[:, None] + jnp.arange(rows)[None], 0, time - 1)
-        back = jnp.clip(jnp.arange(time)[None] - chords.first[:, None], 0, rows - 1)
-        here = jnp.take_along_axis(x, at[..., None], axis=1)
-        taken, none = self.recall(here, chords.relations, chords.sources, drop)
-        taken = jnp.take_along_axis(taken, back[..., None], axis=1)
-        none = jnp.take_along_axis(none, back[..., None], axis=1)
-        odds = jnp.log(taken + none * jax.nn.softmax(logits) + TINY)
-        return jnp.where(due[..., None] & possible, odds, logits)
-
 
 @dataclasses.dataclass
-class _Dropout:
+class Dropout:
     """Zero a share of the activations, a fresh draw at each call."""
 
     share: float
@@ -258,10 +183,6 @@ class _Dropout:
         key = jax.random.fold_in(self.key, self.calls)
         kept = jax.random.bernoulli(key, 1 - self.share, x.shape)
         return jnp.where(kept, x / (1 - self.share), 0.0)
-
-
-def _table(rows: int, width: int, rngs: nnx.Rngs, scale: float = 0.02) -> nnx.Param:
-    return nnx.Param(scale * jax.random.normal(rngs.params(), (rows, width)))
 
 
 def _rotated(x: jax.Array, places: jax.Array) -> jax.Array:

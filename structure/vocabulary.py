@@ -96,17 +96,11 @@ FEATURES = {
     "returns": 6,
     "place": 66,
     "bars_left": 34,
-    "sections_left": 10,
     "slot": 10,
-    "copying": 5,
-    "looping_2": 6,
-    "looping_4": 6,
-    "looping_8": 6,
-    "match": 8,
 }
 """The features before each token and how many values each takes."""
 
-HINTS = 7
+HINTS = 6
 """How many earlier tokens are held up before each token as likely ones."""
 
 _QUALITY_OF_SHORTHAND = {

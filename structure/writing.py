@@ -47,9 +47,13 @@ class Writer:
 
     def _step(self, token: int) -> None:
         features, self.hints = self.cursor.tell()
-        self.logits, self.past = self.sequencer.step(
-            token, features, self.hints, self.past, self.cursor.recalled()
-        )
+        recalled = self.cursor.recalled()
+        if recalled is not None:
+            self.logits = self.sequencer.chord(features, recalled)
+        else:
+            self.logits, self.past = self.sequencer.step(
+                token, features, self.hints, self.past
+            )
 
     def odds(self, weights: np.ndarray | None = None) -> np.ndarray:
         """Probabilities [tokens] of what comes next.

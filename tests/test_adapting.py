@@ -21,7 +21,13 @@ LOOPS = (
 )
 RECIPE = SequencerRecipe(
     model=SequencerConfig(
-        width=16, layers=1, heads=2, hidden=16, hint_width=4, recall_width=4
+        width=16,
+        layers=1,
+        heads=2,
+        hidden=16,
+        hint_width=4,
+        recall_width=4,
+        chord_hidden=8,
     ),
     data=SequencerData(batch_tokens=512, lengths=(64,), chords=(64,), whole=1.0),
     fit=FitConfig(

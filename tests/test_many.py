@@ -22,7 +22,7 @@ from structure.vocabulary import (
 from structure.writing import Writer, choose
 
 CONFIG = SequencerConfig(
-    width=16, layers=2, heads=2, hidden=24, hint_width=4, recall_width=6
+    width=16, layers=2, heads=2, hidden=24, hint_width=4, recall_width=6, chord_hidden=8
 )
 FORMS = [
     [("intro", 0, 2), ("verse", 1, 4), ("chorus", 2, 8), ("verse", 1, 4)],
@@ -174,7 +174,7 @@ def test_a_temperature_of_nothing_takes_the_likeliest(sequencer, network):
 def test_the_network_holds_what_the_sequencer_has(sequencer, network):
     assert (network.tokens[...] == sequencer.weights["tokens"]).all()
     assert (
-        network.recall.ask.kernel[...] == sequencer.weights["recall.ask.kernel"]
+        network.chords.widen.kernel[...] == sequencer.weights["chords.widen.kernel"]
     ).all()
     assert isinstance(network.out.bias[...], jax.Array)
 

@@ -7,12 +7,13 @@ import pytest
 from flax import nnx
 
 from structure.recall import RELATIONS, Recalled
-from structure.sequencer import Sequencer, SequencerConfig
-from structure.transformer import Chords, SequencerNetwork
+from structure.sequencer import DIVIDES, Sequencer, SequencerConfig
+from structure.setting import latest, setting
+from structure.transformer import SequencerNetwork
 from structure.vocabulary import FEATURES, FIRST_OF, HINTS, KINDS, OUTCOMES, TOKENS
 
 TINY = SequencerConfig(
-    width=16, layers=2, heads=2, hidden=24, hint_width=4, recall_width=6
+    width=16, layers=2, heads=2, hidden=24, hint_width=4, recall_width=6, chord_hidden=8
 )
 
 
@@ -26,22 +27,26 @@ def song(batch=2, time=12, seed=0):
     return tokens, features, hints
 
 
-def chords(tokens, features, first, seed=0):
-    """The last targets of a song are chords, related to one another at random."""
+def chords(count=9, batch=2, seed=0):
+    """Features, relations and tokens of chords that stand anyhow to one another."""
     rng = np.random.default_rng(seed)
-    features[..., 0] %= KINDS.index("chord")
-    features[:, first:, 0] = KINDS.index("chord")
-    count = tokens.shape[1] - first
-    low, high = FIRST_OF["chord"], FIRST_OF["chord"] + 108
-    tokens[:, first + 1 :] = rng.integers(low, high, (len(tokens), count - 1))
-    sizes = list(RELATIONS.values())
-    relations = rng.integers(0, sizes, (len(tokens), count, count, len(sizes)))
-    relations *= np.tri(count, k=-1, dtype=int)[:, :, None]
-    sources = np.zeros([len(tokens), count], int)
-    sources[:, :-1] = tokens[:, first + 1 :]
-    return Chords(
-        relations.astype(np.uint8), sources, np.full([len(tokens)], first, np.int32)
+    features = np.stack(
+        [rng.integers(0, size, (batch, count)) for size in FEATURES.values()], axis=-1
     )
+    features[..., 0] = KINDS.index("chord")
+    first = FIRST_OF["chord"]
+    sources = rng.integers(first, first + 108, (batch, count)).astype(np.int32)
+    sizes = list(RELATIONS.values())
+    relations = rng.integers(0, sizes, (batch, count, count, len(sizes)))
+    relations *= np.tri(count, k=-1, dtype=int)[:, :, None]
+    return features, relations.astype(np.uint8), sources
+
+
+def odds_of(network, features, relations, sources):
+    """Log odds of each chord: what training sees."""
+    before = np.stack([latest(row)[:-1] for row in sources])
+    named = dict(zip(FEATURES, np.moveaxis(features, -1, 0), strict=True))
+    return network.chords(setting(named, before), relations, sources)
 
 
 def loud(network):
@@ -83,36 +88,29 @@ def test_changing_the_future_leaves_the_past_alone():
 
 def test_a_chord_knows_nothing_of_later_chords():
     network = loud(SequencerNetwork(TINY, rngs=nnx.Rngs(0)))
-    tokens, features, hints = song()
-    known = chords(tokens, features, first=3)
-    before, _ = network(tokens, features, hints, chords=known)
-    other = chords(tokens.copy(), features, 3, seed=1)
-    known.relations[:, 5:] = other.relations[:, 5:]
-    tokens[:, 8 + 1 :] = known.sources[:, 5:-1] = FIRST_OF["chord"]
-    after, _ = network(tokens, features, hints, chords=known)
-    np.testing.assert_array_equal(before[:, :8], after[:, :8])
-    assert not np.allclose(before[:, 8:], after[:, 8:])
+    features, relations, sources = chords()
+    before = odds_of(network, features, relations, sources)
+    _, other, others = chords(seed=1)
+    relations[:, 6:], sources[:, 5:] = other[:, 6:], others[:, 5:]
+    after = odds_of(network, features, relations, sources)
+    np.testing.assert_array_equal(before[:, :6], after[:, :6])
+    assert not np.allclose(before[:, 6:], after[:, 6:])
 
 
 def test_odds_of_chords_taken_and_new_sum_to_one():
     network = loud(SequencerNetwork(TINY, rngs=nnx.Rngs(0)))
-    tokens, features, hints = song()
-    known = chords(tokens, features, first=3)
-    logits, _ = network(tokens, features, hints, chords=known)
-    np.testing.assert_allclose(jnp.exp(logits[:, 3:]).sum(axis=-1), 1, atol=1e-5)
+    odds = jnp.exp(odds_of(network, *chords()))
+    np.testing.assert_allclose(odds.sum(axis=-1), 1, atol=1e-5)
 
 
-def test_a_chord_that_no_candidate_names_is_new():
-    """Without candidates the odds are those of a network that cannot recall."""
-    network = loud(SequencerNetwork(TINY, rngs=nnx.Rngs(0)))
-    tokens, features, hints = song()
-    known = chords(tokens, features, first=3)
-    plain, _ = network(tokens, features, hints)
-    none = known._replace(relations=np.zeros_like(known.relations))
-    alone, _ = network(tokens, features, hints, chords=none)
-    np.testing.assert_allclose(
-        jax.nn.softmax(alone), jax.nn.softmax(plain), atol=1e-6, rtol=1e-5
-    )
+def test_a_bar_that_has_begun_is_not_divided_again():
+    network = SequencerNetwork(TINY, rngs=nnx.Rngs(0))
+    features, relations, sources = chords()
+    slots = features[..., list(FEATURES).index("slot")]
+    slots[:, ::2] = 0
+    slots[:, 1::2] = 4
+    odds = jnp.exp(odds_of(network, features, relations, sources))[..., DIVIDES]
+    assert (odds[:, 1::2] < 1e-9).all() and (odds[:, ::2] > 1e-6).all()
 
 
 def test_numpy_steps_agree_with_the_trained_network(tmp_path):
@@ -122,20 +120,28 @@ def test_numpy_steps_agree_with_the_trained_network(tmp_path):
     write_model(tmp_path / "sequencer", network, TINY)
     sequencer = Sequencer.read(tmp_path / "sequencer")
     tokens, features, hints = song(batch=1)
-    known = chords(tokens, features, first=4)
-    whole, _ = network(tokens, features, hints, chords=known)
+    whole, _ = network(tokens, features, hints)
     past = sequencer.silence(12)
     for place in range(12):
-        chord, recalled = place - 4, None
-        if chord >= 0:
-            relations = known.relations[0, chord, :chord]
-            recalled = Recalled(relations, known.sources[0, :chord])
         logits, past = sequencer.step(
-            tokens[0, place], features[0, place], hints[0, place], past, recalled
+            tokens[0, place], features[0, place], hints[0, place], past
         )
         possible = OUTCOMES[features[0, place, 0]]
         np.testing.assert_allclose(
             logits[possible], whole[0, place][possible], atol=1e-4, rtol=1e-4
+        )
+    features, relations, sources = chords(batch=1)
+    whole = odds_of(network, features, relations, sources)[0]
+    for chord in range(len(sources[0])):
+        recalled = Recalled(relations[0, chord, :chord], sources[0, :chord])
+        odds = sequencer.chord(features[0, chord], recalled)
+        possible = OUTCOMES[KINDS.index("chord")]
+        assert np.isinf(odds[~possible]).all()
+        np.testing.assert_allclose(
+            odds[possible],
+            whole[chord][possible[FIRST_OF["chord"] :]],
+            atol=1e-4,
+            rtol=1e-4,
         )
 
 

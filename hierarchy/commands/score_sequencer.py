@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,9 +25,11 @@ ROWS = {
     "pop": {"label": "section labels and the end, pop only"},
     "harmony": {
         "chord": "chords",
-        "new_chord": "chords in sections that repeat none",
+        "new_letter": "chords in sections whose letter is new",
+        "new_idea": "chords in sections whose idea is new (A' is A)",
         "timed": "chords, divisions of bars known",
-        "new_timed": "the same in sections that repeat none",
+        "timed_new_letter": "the same where the letter is new",
+        "timed_new_idea": "the same where the idea is new",
     },
 }
 """What is printed of each group of songs."""
@@ -57,7 +60,8 @@ def score_sequencer(
         bool,
         typer.Option(
             "--baseline",
-            help="Beside it, n-grams counted in the songs of the split train.",
+            help="Beside it, what counting knows: n-grams of the songs of the split "
+            "train and, for chords, what the song repeats; weighed on the split valid.",
         ),
     ] = False,
     as_json: asking.Json = False,
@@ -92,13 +96,17 @@ def score_sequencer(
                 raise cli.RequestError(
                     f"--harmony: none of {len(songs)} songs has chords in all sections"
                 )
-        from structure.scoring import measure, ngram_bits, sequencer_bits, summary
+        from structure.counting import counted_bits
+        from structure.scoring import measure, sequencer_bits, summary
 
         foreseers = {"sequencer": sequencer_bits(sequencer)}
         if baseline:
             stage("Counting")
             files = [*(forms or ()), *(harmony or ())]
-            foreseers["ngrams"] = ngram_bits(_songs("--baseline", files, "train"))
+            songs = _songs("--baseline", files, "all")
+            foreseers["counting"] = counted_bits(
+                _of_split(songs, "train"), _of_split(songs, "valid")
+            )
         counts = {group: len(songs) for group, songs in groups.items()}
         scores: dict[str, dict[str, dict[str, Score]]] = {}
         for name, foresee in foreseers.items():
@@ -135,7 +143,7 @@ def _songs(option: str, files: list[Path], split: str) -> list[AnnotatedSong]:
     from structure.annotations import read_annotations
 
     songs = read_annotations(files)
-    chosen = [song for song in songs if split in ("all", song.split)]
+    chosen = _of_split(songs, split)
     if not chosen:
         counts = {
             name: sum(song.split == name for song in songs)
@@ -147,6 +155,10 @@ def _songs(option: str, files: list[Path], split: str) -> list[AnnotatedSong]:
             f"{option} {named}: no song of the split {split}; there are {there}"
         )
     return chosen
+
+
+def _of_split(songs: Sequence[AnnotatedSong], split: str) -> list[AnnotatedSong]:
+    return [song for song in songs if split in ("all", song.split)]
 
 
 def _table(

@@ -34,8 +34,8 @@ from structure.annotations import AnnotatedSong, read_annotations, song_from_pla
 from structure.errors import RequestError
 from structure.files import whole_file
 from structure.sequencer import Sequencer, SequencerConfig
-from structure.transformer import Chords, SequencerNetwork
-from structure.vocabulary import KINDS
+from structure.transformer import Dropout, SequencerNetwork
+from structure.vocabulary import FIRST_OF, KINDS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,29 +215,44 @@ def sequencer_loss(model: SequencerNetwork, batch: dict, key: jax.Array | None):
 
     Args:
         model: the network.
-        batch: tokens, targets int [batch, time], features, hints, known.
+        batch: from `song_batches.padded`.
         key: drops activations; None keeps all.
     """
-    chords = None
-    if batch["relations"].shape[1]:
-        chords = Chords(batch["relations"], batch["sources"], batch["first"])
+    form_key, chord_key = (None, None) if key is None else jax.random.split(key)
+    dropout = model.config.dropout
     logits, _ = model(
         batch["tokens"],
         batch["features"],
         batch["hints"],
-        chords=chords,
-        dropout_key=key,
+        drop=Dropout(dropout, form_key),
     )
-    surprise = -jnp.take_along_axis(
-        jax.nn.log_softmax(logits), batch["targets"][..., None], axis=-1
-    )[..., 0]
-    bits = jnp.where(batch["known"] > 0, surprise, 0.0) / np.log(2)
-    known = batch["known"].sum()
+    kinds, known = batch["features"][..., 0], batch["known"]
+    bits = _bits(jax.nn.log_softmax(logits), batch["targets"], known)
     metrics = {}
-    for kind in ("label", "letter", "bars", "chord"):
-        these = batch["known"] * (batch["features"][..., 0] == KINDS.index(kind))
+    for kind in ("label", "letter", "bars"):
+        these = known * (kinds == KINDS.index(kind))
         metrics[f"{kind}_bits"] = (bits * these).sum() / jnp.maximum(these.sum(), 1.0)
-    return bits.sum() / jnp.maximum(known, 1.0), metrics
+    total, count = bits.sum(), known.sum()
+    metrics["chord_bits"] = jnp.zeros([])
+    if batch["sources"].shape[1]:
+        odds = model.chords(
+            batch["setting"],
+            batch["relations"],
+            batch["sources"],
+            Dropout(dropout, chord_key),
+        )
+        known = batch["chords_known"]
+        chords = jnp.maximum(batch["sources"] - FIRST_OF["chord"], 0)
+        bits = _bits(odds, chords, known)
+        metrics["chord_bits"] = bits.sum() / jnp.maximum(known.sum(), 1.0)
+        total, count = total + bits.sum(), count + known.sum()
+    return total / jnp.maximum(count, 1.0), metrics
+
+
+def _bits(odds: jax.Array, targets: jax.Array, known: jax.Array) -> jax.Array:
+    """What each target costs by log odds [..., outcomes]; nothing if it is unknown."""
+    surprise = -jnp.take_along_axis(odds, targets[..., None], axis=-1)[..., 0]
+    return jnp.where(known > 0, surprise, 0.0) / np.log(2)
 
 
 def _loss_without_dropout(model: SequencerNetwork, batch: dict, key: jax.Array):

@@ -1,6 +1,6 @@
 """Songs side by side: what the sequencer sees in a training step.
 
-Songs of like length share a batch. A song is sometimes shown without its
+Songs of like length share a batch: their forms, and their chords if they have any. A song is sometimes shown without its
 source, header or letters, so that the sequencer can do without them.
 """
 
@@ -15,7 +15,6 @@ import numpy as np
 from structure.annotations import AnnotatedSong
 from structure.encoding import Encoded, encode
 from structure.errors import RequestError
-from structure.recall import RELATIONS
 
 SHOWN = (
     frozenset(),
@@ -26,9 +25,6 @@ SHOWN = (
 )
 """The ways in which a song is shown: what is left out in each."""
 
-FORM_TOKENS = 64
-"""Room for the header and the form of a song; most have fewer tokens."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SequencerData:
@@ -36,10 +32,9 @@ class SequencerData:
 
     Attributes:
         batch_tokens: about how many tokens make a batch.
-        lengths: songs without chords are padded to the next of these tokens;
-            longer ones are cut.
-        chords: songs with chords are padded to the next of these chords, with
-            FORM_TOKENS for what comes before them.
+        lengths: forms are padded to the next of these tokens; longer ones are cut.
+        chords: chords are padded to the next of these numbers of them; later ones
+            are cut.
         whole: share of the draws in which nothing of a song is left out.
         corpus_share: share of the draws that go to the songs of one's own
             corpus, where there is one beside the annotations.
@@ -103,7 +98,7 @@ def _epoch(batches: SongBatches, epoch: int) -> list[tuple[list[int], tuple[int,
     plan = []
     for shape in sorted(set(batches.sizes)):
         members = [song for song in batches.pool if batches.sizes[song] == shape]
-        size = batch_size(shape[0], batches.data)
+        size = batch_size(sum(shape), batches.data)
         order = [members[i] for i in rng.permutation(len(members))]
         # The last batch of an epoch is filled up, so that its shape is compiled once.
         order += order[: -len(order) % size] or []
@@ -114,14 +109,11 @@ def _epoch(batches: SongBatches, epoch: int) -> list[tuple[list[int], tuple[int,
 
 
 def fitting_size(song: Encoded, data: SequencerData) -> tuple[int, int]:
-    """The tokens and the chords that a batch with this song has room for."""
-    tokens, chords = len(song.tokens), len(song.relations)
-    if chords:
-        sizes = [(size + FORM_TOKENS, size) for size in data.chords]
-    else:
-        sizes = [(size, 0) for size in data.lengths]
-    fitting = (size for size in sizes if tokens <= size[0] and chords <= size[1])
-    return next(fitting, sizes[-1])
+    """The tokens of its form and the chords that a batch with this song has room for."""
+    tokens, chords = song.first_chord, len(song.relations)
+    length = next((size for size in data.lengths if tokens <= size), data.lengths[-1])
+    sizes = (0, *data.chords)
+    return length, next((size for size in sizes if chords <= size), sizes[-1])
 
 
 def batch_size(width: int, data: SequencerData) -> int:
@@ -130,30 +122,37 @@ def batch_size(width: int, data: SequencerData) -> int:
 
 
 def padded(songs: Sequence[Encoded], width: int, chords: int) -> dict[str, np.ndarray]:
-    """Songs side by side, [batch, width, ...]; `known` is 0 in the padding.
+    """Songs side by side.
 
-    Relations are [batch, chords, chords, RELATIONS], with the tokens there in
-    `sources` and the place of the first in `first`.
+    Returns:
+        Of the forms `tokens`, `targets`, `known` [batch, width], `features`, `hints`;
+        of the chords `sources`, which are their own targets, `chords_known`
+        [batch, chords], `setting` [batch, chords, SETTING] and `relations`
+        [batch, chords, chords, RELATIONS]. In the padding nothing is known.
     """
-    batch = {
-        "relations": np.zeros([len(songs), chords, chords, len(RELATIONS)], np.uint8),
-        "sources": np.zeros([len(songs), chords], np.int32),
-        "first": np.array([song.first_chord for song in songs], np.int32),
-    }
-    for row, song in enumerate(songs):
+    rows: dict[str, list[np.ndarray]] = {}
+    for song in songs:
+        first = song.first_chord
+        for name in ("tokens", "targets", "known", "features", "hints"):
+            array = getattr(song, name)[:first]
+            rows.setdefault(name, []).append(_filled(array, width))
         known = song.relations[:chords, :chords]
-        batch["relations"][row, : len(known), : len(known)] = known
-        sources = song.targets[song.first_chord :][:chords]
-        batch["sources"][row, : len(sources)] = sources
-    for field in dataclasses.fields(Encoded):
-        if field.name == "relations":
-            continue
-        arrays = [getattr(song, field.name)[:width] for song in songs]
-        out = np.zeros([len(songs), width, *arrays[0].shape[1:]], arrays[0].dtype)
-        for row, array in zip(out, arrays, strict=True):
-            row[: len(array)] = array
-        batch[field.name] = out
-    return batch
+        rows.setdefault("relations", []).append(_filled(known, chords, chords))
+        for name, array in (
+            ("sources", song.chords),
+            ("chords_known", song.known[first:]),
+            ("setting", song.settings),
+        ):
+            rows.setdefault(name, []).append(_filled(array, chords))
+    return {name: np.stack(arrays) for name, arrays in rows.items()}
+
+
+def _filled(array: np.ndarray, *room: int) -> np.ndarray:
+    """An array cut or filled up with zeros to these lengths of its first axes."""
+    out = np.zeros([*room, *array.shape[len(room) :]], array.dtype)
+    kept = tuple(slice(min(a, b)) for a, b in zip(room, array.shape, strict=False))
+    out[kept] = array[kept]
+    return out
 
 
 def validation_batches(
@@ -167,7 +166,7 @@ def validation_batches(
         members = [
             song for song, its in zip(encoded, sizes, strict=True) if its == shape
         ]
-        size = batch_size(shape[0], data)
+        size = batch_size(sum(shape), data)
         for start in range(0, len(members), size):
             part = members[start : start + size]
             blank = dataclasses.replace(part[0], known=np.zeros_like(part[0].known))
