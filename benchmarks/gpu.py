@@ -32,9 +32,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIMITS = {  # seconds
     "device": 60,
-    "sampling": 180,
+    "sampling": 165,
     "torch": 90,
-    "training": 120,
+    "training": 110,
     "peers": 50,
     "song": 95,
 }
