@@ -92,7 +92,10 @@ def outline(sequencer: Sequencer, request: SongRequest, *, seed: int) -> Outline
     header = _header(sequencer, request, rng)
     goal = _goal(request, header)
     if request.is_free:
-        form, lengths = free_form(sequencer, request, header, goal, rng)
+        form = free_form(sequencer, request, header, goal, rng)
+        if request.bars is None and request.minutes is None:
+            goal = np.ones(given_bars(form) + 1)
+        lengths = lengths_of(form, goal)
     else:
         form, lengths = asked_form(request, goal, rng)
         if any(s.label is None or s.letter is None for s in form):
@@ -100,7 +103,7 @@ def outline(sequencer: Sequencer, request: SongRequest, *, seed: int) -> Outline
             lengths = lengths_of(form, goal)
     if lengths.mass(given_bars(form)) <= 0:
         _refuse_length(form, goal)
-    writer = start_writer(sequencer, request, header, rng, len(goal))
+    writer = start_writer(sequencer, request, header, rng, len(form))
     written = write_form(writer, request, form, lengths, seed)
     return Outline(request, seed, header, written, writer)
 

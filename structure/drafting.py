@@ -6,8 +6,9 @@ open is drawn. Lengths are chosen with an eye on what is left to fill.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from structure.cursor import Cursor
 from structure.dynamics import brightness, energies
 from structure.harmony import Key
 from structure.lengths import Group, Lengths, plan_lengths
-from structure.requests import MOST_BARS_IN_ALL, SectionRequest, SongRequest
+from structure.plan import BEATS_PER_BAR
+from structure.requests import SectionRequest, SongRequest
 from structure.vocabulary import (
     END,
     FIRST_OF,
@@ -35,7 +37,10 @@ from structure.writing import Writer, choose
 EDGES = ("intro", "outro", "interlude", "instrumental", "solo", "silence")
 """Functions that may go over another's chords."""
 
-_DRAFTS = 6  # forms drawn, where the form is free, to choose a fitting one from
+_DRAFTS = 8  # forms drawn, where the form is free, to choose a fitting one from
+_SOUND_SECONDS = (75.0, 360.0)  # how long a song of a free form lasts if nobody says
+_MOST_SECTIONS = 40  # of a song of a free form if nobody says
+_OTHER = 0.05  # taste for a section that has no function
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +51,24 @@ class Header:
     meter: str
     tempo: float
     key: Key
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A form that the sequencer invented.
+
+    Attributes:
+        form: its sections with label, letter and the bars it gave them.
+        ended: whether the sequencer ended it, not the length that was asked.
+    """
+
+    form: tuple[SectionRequest, ...]
+    ended: bool
+
+    @property
+    def bars(self) -> int:
+        """Of the whole song."""
+        return given_bars(self.form)
 
 
 def _open_key(section: SectionRequest) -> tuple[str | None, str | None]:
@@ -104,13 +127,12 @@ def asked_form(request: SongRequest, goal: np.ndarray, rng):
     return options[choose(masses, rng)]
 
 
-def start_writer(sequencer, request, header, rng, bars: int) -> Writer:
-    """A writer that has written the header."""
+def start_writer(sequencer, request, header, rng, sections: int) -> Writer:
+    """A writer that has written the header; there is room for so many sections."""
     writer = Writer(
         sequencer,
         source=header.source,
-        # Every bar has at most five tokens, every section four and some bars.
-        capacity=64 + 9 * min(bars, MOST_BARS_IN_ALL) + 4 * 128,
+        capacity=8 + 4 * sections,  # chords are not read by what reads the form
         temperature=request.temperature,
         top_p=request.top_p,
         rng=rng,
@@ -121,74 +143,180 @@ def start_writer(sequencer, request, header, rng, bars: int) -> Writer:
     return writer
 
 
-def free_form(sequencer, request, header, goal, rng):
-    """The best of some forms that the sequencer invents."""
-    wanted = int(np.argmax(goal))
-    best = None
-    for _ in range(_DRAFTS):
-        form = drafted(sequencer, request, header, rng, None, wanted)
-        lengths = lengths_of(form, goal)
-        mass = lengths.mass(0)
-        if best is None or mass > best[0]:
-            best = (mass, form, lengths)
-    return best[1:]
+def free_form(sequencer, request, header, goal, rng) -> tuple[SectionRequest, ...]:
+    """A form that the sequencer invents, with the bars of each section.
 
-
-def drafted(sequencer, request, header, rng, form, wanted: int = 0):
-    """Labels and letters where they are open, drawn section by section.
-
-    Args:
-        form: what is asked of each section; None invents the sections.
-        wanted: about how many bars an invented form fills.
+    If a length is asked, the best of some drafts is stretched to it: most sections
+    keep the bars that they were given. Else a draft is as long as it is.
     """
-    writer = start_writer(sequencer, request, header, rng, 0)
-    letters: dict[str, int] = {}  # base letter to idea
-    taken = {s.letter.rstrip("'") for s in form or () if s.letter}
-    names: dict[int, str] = {}
-    drafted, filled = [], 0
+    if request.bars is None and request.minutes is None:
+        return _as_it_comes(sequencer, request, header, rng)
+    wanted, best = len(goal) - 1, None
+    for _ in range(_DRAFTS):
+        draft = _invented(sequencer, request, header, rng, wanted)
+        # A song that was cut off ends in the middle of something.
+        mass, form = _stretched(draft.form, goal, rng)
+        mass *= 1.0 if draft.ended else 1e-6
+        if best is None or mass > best[0]:
+            best = (mass, form)
+        if draft.ended and abs(draft.bars - wanted) <= wanted / 8 and mass > 0:
+            break
+    return best[1]
+
+
+def _as_it_comes(sequencer, request, header, rng) -> tuple[SectionRequest, ...]:
+    """The first draft of a sound length; else the one that is nearest to it."""
+    bar_seconds = BEATS_PER_BAR[header.meter] * 60 / header.tempo
+    shortest, longest = (seconds / bar_seconds for seconds in _SOUND_SECONDS)
+    drafts = []
+    for _ in range(_DRAFTS):
+        draft = _invented(sequencer, request, header, rng, None)
+        if draft.ended and shortest <= draft.bars <= longest:
+            return draft.form
+        drafts.append(draft)
+    off = [max(shortest - draft.bars, draft.bars - longest) for draft in drafts]
+    form = drafts[int(np.argmin(off))].form
+    while len(form) > 1 and given_bars(form) > longest:
+        form = form[:-1]
+    return form
+
+
+def _stretched(form: Sequence[SectionRequest], goal: np.ndarray, rng):
+    """The odds that a draft comes to have a wanted length, and the draft with it.
+
+    Sections that share label, letter and bars share a length whatever it will be,
+    unless no song of the wanted length can be had so.
+    """
+    shared = [(*_open_key(section), section.bars) for section in form]
+    apart = [(*key, place) for place, key in enumerate(shared)]
+    for keys in (shared, apart):
+        counts = collections.Counter(keys)
+        groups = [Group(_known_label(key[0]), counts[key], key[2]) for key in counts]
+        if keys is apart:
+            groups = [
+                dataclasses.replace(group, drafted=section.bars)
+                for group, section in zip(groups, form, strict=True)
+            ]
+        lengths = plan_lengths(groups, goal, filled=0)
+        if lengths.mass(0) > 0:
+            break
+    if lengths.mass(0) <= 0:
+        return 0.0, form
+    bars, filled = {}, 0
+    for place, key in enumerate(counts):
+        bars[key] = choose(lengths.odds(place, filled), rng)
+        filled += bars[key] * counts[key]
+    stretched = tuple(
+        dataclasses.replace(section, bars=bars[key])
+        for section, key in zip(form, keys, strict=True)
+    )
+    return lengths.mass(0), stretched
+
+
+def _invented(sequencer, request, header, rng, wanted: int | None) -> Draft:
+    """A form as the sequencer draws it; of about `wanted` bars, if that is asked."""
     # A song of a few bars has one section, and none has more than its bars.
-    most = len(form) if form is not None else max(1, min(wanted // 2, 64))
-    while len(drafted) < most:
-        asked = form[len(drafted)] if form is not None else SectionRequest()
+    most = _MOST_SECTIONS if wanted is None else max(1, min(wanted // 2, 64))
+    form: list[SectionRequest] = []
+    draft = _Drafting(start_writer(sequencer, request, header, rng, most))
+    while len(form) < most:
+        filled = given_bars(form)
+        if wanted is not None and filled > 1.15 * wanted:
+            break
+        section = draft.section(SectionRequest(), _ends(filled, wanted))
+        if section is None:
+            return Draft(tuple(form), ended=True)
+        form.append(section)
+    return Draft(tuple(form), ended=False)
+
+
+def _ends(filled: int, wanted: int | None) -> np.ndarray:
+    """Weights [tokens] of functions in view of how much of a song is to come."""
+    weights = np.ones(len(TOKENS))
+    weights[NUMBER["label", "other"]] = _OTHER
+    if wanted is not None:
+        outro = NUMBER["label", "outro"]
+        weights[END] = 0.0 if filled < 0.85 * wanted else 3.0
+        weights[outro] = 0.0 if filled < 0.7 * wanted else 2.0
+    return weights
+
+
+def drafted(
+    sequencer, request, header, rng, form: Sequence[SectionRequest]
+) -> tuple[SectionRequest, ...]:
+    """Labels and letters where they are open, drawn section by section."""
+    taken = {s.letter.rstrip("'") for s in form if s.letter}
+    writer = start_writer(sequencer, request, header, rng, len(form))
+    draft = _Drafting(writer, most=26, taken=taken)
+    weights = np.ones(len(TOKENS))
+    weights[NUMBER["label", "other"]] = _OTHER
+    weights[END] = 0.0
+    filled = [draft.section(asked, weights) for asked in form]
+    return _settled(
+        [
+            dataclasses.replace(section, bars=asked.bars)
+            for section, asked in zip(filled, form, strict=True)
+        ]
+    )
+
+
+class _Drafting:
+    """A form on its way: what its letters mean to the sequencer."""
+
+    def __init__(
+        self, writer: Writer, *, most: int = MOST_LETTERS, taken: Iterable[str] = ()
+    ):
+        """Start a form of at most so many ideas; new ones are not called `taken`."""
+        self.writer, self.most, self.taken = writer, most, set(taken)
+        self.letters: dict[str, int] = {}  # base letter to idea
+        self.names: dict[int, str] = {}
+
+    def section(
+        self, asked: SectionRequest, weights: np.ndarray
+    ) -> SectionRequest | None:
+        """Write the next section and draw what is open of it; None ends the song.
+
+        Args:
+            asked: of it.
+            weights: [tokens] that multiply the odds of its function, or of the end.
+        """
+        writer = self.writer
         if asked.label is None:
-            weights = np.ones(len(TOKENS))
-            weights[NUMBER["label", "other"]] = 0.05
-            if form is not None or filled < 0.75 * wanted:
-                weights[END] = 0.0
-            elif drafted and filled > wanted:
-                break
             token = writer.draw(weights)
             if token == END:
-                break
+                return None
         else:
             token = NUMBER["label", _known_label(asked.label)]
             writer.push(token)
         label = asked.label or TOKENS[token][1]
         if asked.letter is None:
-            weights = np.ones(len(TOKENS))
-            if len(names) >= 26 or (form is None and len(names) >= MOST_LETTERS):
-                weights[NUMBER["letter", "NEW"]] = 0.0
-            for token in np.flatnonzero(writer.cursor.allowed()):
-                if _is_of_another_function(writer.cursor, int(token)):
-                    weights[token] = 0.0
-            idea = writer.cursor.idea_of(writer.draw(weights))
-            if idea not in names:
-                free = (letter_name(i) for i in range(60))
-                names[idea] = next(x for x in free if x not in taken)
-                taken.add(names[idea])
-                letters[names[idea]] = idea
-            letter = names[idea]
+            letter = self._letter()
         else:
             letter = asked.letter
             base = letter.rstrip("'")
-            _push_letter(writer, letters, base)
-            names.setdefault(letters[base], base)
-        bars = asked.bars or int(TOKENS[choose(writer.odds(), rng)][1])
+            _push_letter(writer, self.letters, base)
+            self.names.setdefault(self.letters[base], base)
+        bars = asked.bars or int(TOKENS[choose(writer.odds(), writer.rng)][1])
         writer.push(bars_token(bars))
         writer.push(UNKNOWN_OF["energy"])
-        filled += bars
-        drafted.append(dataclasses.replace(asked, label=label, letter=letter))
-    return _settled(drafted)
+        return dataclasses.replace(asked, label=label, letter=letter, bars=bars)
+
+    def _letter(self) -> str:
+        """Draw the idea of a section and name it."""
+        writer = self.writer
+        weights = np.ones(len(TOKENS))
+        if len(self.names) >= self.most:
+            weights[NUMBER["letter", "NEW"]] = 0.0
+        for token in np.flatnonzero(writer.cursor.allowed()):
+            if _is_of_another_function(writer.cursor, int(token)):
+                weights[token] = 0.0
+        idea = writer.cursor.idea_of(writer.draw(weights))
+        if idea not in self.names:
+            free = (letter_name(i) for i in range(60))
+            self.names[idea] = next(x for x in free if x not in self.taken)
+            self.taken.add(self.names[idea])
+            self.letters[self.names[idea]] = idea
+        return self.names[idea]
 
 
 def _is_of_another_function(cursor: Cursor, token: int) -> bool:

@@ -37,6 +37,7 @@ choruses and bridges of two bars, and edges beyond sixteen.
 Source: the training songs of Billboard (CC0) and Harmonix (MIT) in forms.jsonl.
 """
 
+_SECOND_THOUGHTS = 0.2  # odds that a drafted length gives way to a common one
 _EDGES = ("outro", "intro", "interlude", "other")
 
 
@@ -47,10 +48,12 @@ class Group:
     Attributes:
         label: their function.
         times: how many they are.
+        drafted: the length that the sequencer gave them; None if it was not asked.
     """
 
     label: str
     times: int
+    drafted: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +139,9 @@ def _shares(groups: Sequence[Group], place: int, give: int) -> np.ndarray:
     """
     shares = np.zeros(MOST_BARS + 1)
     shares[list(_COMMON)] = np.array(_SHARES[groups[place].label]) / 1000
+    if (drafted := groups[place].drafted) is not None:
+        shares *= _SECOND_THOUGHTS
+        shares[drafted] += 1 - _SECOND_THOUGHTS
     singles = [i for i, group in enumerate(groups) if group.times == 1]
     edges = [i for label in _EDGES for i in singles if groups[i].label == label]
     loose = (edges or singles[::-1] or [len(groups) - 1])[0]

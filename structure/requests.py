@@ -87,7 +87,8 @@ class SongRequest:
         style, title: written into the plan.
         temperature: 0 takes the likeliest, 1 draws as songs are, above is wilder.
         top_p: share of the likeliest choices that are drawn from.
-        variation: how freely a returning section departs from its idea, 0 to 1.
+        variation: share of the returning sections that are free to depart from their
+            idea as those of songs do, 0 to 1; most of them still repeat it.
         melody: whether a lead melody is written too.
     """
 
@@ -102,9 +103,9 @@ class SongRequest:
     chords: Mapping[str, Bars] = dataclasses.field(default_factory=dict)
     style: str | None = None
     title: str = "Untitled"
-    temperature: float = 0.9
-    top_p: float = 0.95
-    variation: float = 0.1
+    temperature: float = 0.95
+    top_p: float = 0.99
+    variation: float = 0.4
     melody: bool = True
 
     def __post_init__(self):

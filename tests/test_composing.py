@@ -11,11 +11,13 @@ from structure.composing import SectionRequest, SongRequest, compose
 from structure.dynamics import energies
 from structure.errors import RequestError
 from structure.forms import NAMED_FORMS, parse_form
+from structure.harmonizing import faithfulness, taste_for
 from structure.harmony import Chord, Key
 from structure.lengths import Group, plan_lengths
 from structure.plan import BEATS_PER_BAR, SongPlan
 from structure.sequencer import Sequencer, SequencerConfig
 from structure.tonal_centre import clarity
+from structure.vocabulary import NUMBER
 
 # It has learned nothing: what holds of its songs holds because it is enforced.
 UNTRAINED = Sequencer.untrained(
@@ -108,12 +110,40 @@ def test_fixed_chords_stand_as_they_were_written(chords, seed):
         assert asked is None or bar == asked
 
 
-@pytest.mark.parametrize("form", list(NAMED_FORMS))
+@pytest.mark.parametrize("form", [name for name in NAMED_FORMS if name != "free"])
 @pytest.mark.parametrize("tempo", [44.0, 92.0, 140.0])
 def test_a_song_of_no_asked_length_lasts_about_two_minutes(form, tempo):
     plan = compose(UNTRAINED, SongRequest(form=form, tempo=tempo), seed=3)
     # Eight sections of at least four bars are 153 seconds at 44 beats a minute.
     assert 95 <= plan.seconds <= (145 if tempo > 60 else 160)
+
+
+@some_songs
+@given(st.floats(60, 160), st.integers(0, 1000))
+def test_a_free_form_is_as_long_as_songs_are(tempo, seed):
+    plan = compose(UNTRAINED, SongRequest(form="free", tempo=tempo), seed=seed)
+    assert 30 <= plan.seconds <= 360
+
+
+@some_songs
+@given(st.integers(1, 400), st.integers(0, 1000))
+def test_a_free_form_of_an_asked_length_has_it(bars, seed):
+    request = SongRequest(form="free", bars=bars, melody=False)
+    assert compose(UNTRAINED, request, seed=seed).bars == bars
+
+
+def test_a_draft_of_the_asked_length_keeps_the_bars_of_its_sections():
+    groups = [Group("intro", 1, 5), Group("verse", 2, 7), Group("outro", 1, 3)]
+    goal = np.zeros(23)
+    goal[22] = 1
+    lengths = plan_lengths(groups, goal, filled=0)
+    filled = 0
+    for place, group in enumerate(groups):
+        odds = lengths.odds(place, filled)
+        assert odds.argmax() == group.drafted
+        filled += group.times * group.drafted
+    stretched = plan_lengths(groups, np.eye(1, 25, 24)[0], filled=0)
+    assert 0 < stretched.mass(0) < lengths.mass(0)
 
 
 @pytest.mark.parametrize("tempo", [44.0, 84.0, 140.0])
@@ -152,6 +182,23 @@ def test_an_exact_return_repeats_every_chord():
     verse, chorus, again, _, last = (section.chords for section in plan.sections)
     assert verse == again != chorus
     assert last[:-1] == verse[:-1]
+
+
+def test_a_return_is_exact_or_left_to_the_sequencer():
+    rng = np.random.default_rng(0)
+    pulls = [faithfulness("A", {"A", "B"}, 0.4, rng) for _ in range(2000)]
+    assert set(pulls) == {0.0, 1.0}
+    assert abs(np.mean(pulls) - 0.6) < 0.05
+    assert faithfulness("A'", {"A"}, 0.0, rng) == 0.0  # a variation is one
+    assert faithfulness("C", {"A"}, 0.0, rng) == 0.0  # nothing to be faithful to
+
+
+def test_the_key_counts_for_more_the_stricter_and_divisions_as_before():
+    free, strict = (taste_for(Key.parse("C"), strictness) for strictness in (0.2, 2.0))
+    abroad, home = NUMBER["chord", "1:min"], NUMBER["chord", "0:maj"]
+    assert free[home] == strict[home] == 1
+    assert 0 < strict[abroad] < free[abroad] < 1
+    assert free[NUMBER["chord", "HALVES"]] == strict[NUMBER["chord", "HALVES"]]
 
 
 def test_equal_seeds_give_equal_songs_and_others_differ():
