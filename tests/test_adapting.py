@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from hierarchy.configs import find_config
+from hierarchy.macro.adapting import Caution
 from hierarchy.macro.learning import SequencerRecipe, train_on_songs
 from hierarchy.macro.song_batches import SequencerData
 from hierarchy.training.recipe import FitConfig
@@ -89,3 +90,44 @@ def test_an_album_is_adapted_to_with_a_preset_of_its_own():
 def test_nothing_to_adapt_to_is_refused(trained, tmp_path):
     with pytest.raises(RequestError, match="no songs to learn from"):
         train_on_songs(tmp_path, (), (), recipe=RECIPE, start_from=trained)
+
+
+CAUTIOUS = dataclasses.replace(
+    RECIPE,
+    caution=Caution(folds=3, outcomes_a_step=10),
+    fit=dataclasses.replace(RECIPE.fit, final_fraction=1.0, warmup_steps=0),
+)
+
+
+def test_an_album_of_one_kind_is_learned_for_as_long_as_it_teaches(trained, tmp_path):
+    strange = ("solo", "interlude")
+    album = [song(number, labels=strange) for number in range(6)]
+    told = []
+    result = train_on_songs(
+        tmp_path,
+        (),
+        album,
+        recipe=CAUTIOUS,
+        start_from=trained,
+        progress=told.append,
+    )
+    assert 1 < result.steps <= CAUTIOUS.fit.steps
+    asked = [one.validation for one in told if one.validation is not None]
+    assert asked[0] > asked[-1] > 0
+
+
+def test_what_only_unlearns_leaves_the_sequencer_as_it_is(trained, tmp_path):
+    recipe = dataclasses.replace(
+        CAUTIOUS, fit=dataclasses.replace(CAUTIOUS.fit, learning_rate=1.0)
+    )
+    album = [song(number) for number in range(5)]
+    result = train_on_songs(tmp_path, (), album, recipe=recipe, start_from=trained)
+    assert result.steps == 0 and result.finished
+    for name in ("config.json", "weights.safetensors"):
+        assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_two_songs_are_too_few_to_learn_from(trained, tmp_path):
+    album = [song(number) for number in range(2)]
+    result = train_on_songs(tmp_path, (), album, recipe=CAUTIOUS, start_from=trained)
+    assert result.steps == 0

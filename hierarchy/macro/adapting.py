@@ -40,16 +40,21 @@ class Caution:
 
     Attributes:
         folds: parts that are held out in turn; 0 does not ask.
+        sureness: standard errors by which the mean gain of held-out songs has to be
+            above none; what a few songs say is uncertain.
         outcomes_a_step: no album is learned for more steps than it has labels,
             letters, lengths and chords for at this rate.
     """
 
     folds: int = 0
+    sureness: float = 1.0
     outcomes_a_step: int = 50
 
     def __post_init__(self):
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"folds are 0 or at least 2, got {self.folds}")
+        if self.sureness < 0:
+            raise ValueError(f"sureness starts at 0, got {self.sureness}")
         if self.outcomes_a_step < 1:
             raise ValueError(f"outcomes_a_step starts at 1, got {self.outcomes_a_step}")
 
@@ -110,20 +115,28 @@ def steps_that_teach(
     judged = [[_alone(songs[i], data) for i in part] for part in parts]
     states = [stepper.start() for _ in parts]
     flag, began = stepper.devices.flag(0), time.monotonic()
-    bits = {0: _bits(stepper, states, judged)}
+    before, gains = _bits(stepper, states, judged), {0: 0.0}
     for step in range(most):
         for fold, batches in enumerate(learned):
             batch = stepper.devices.place(batches(step))
             states[fold], _ = stepper.step(states[fold], batch, flag)
         done = step + 1
         if _is_mark(done) or done == most:
-            bits[done] = _bits(stepper, states, judged)
+            after = _bits(stepper, states, judged)
+            gains[done] = _surely(before - after, caution.sureness)
             if progress is not None:
-                progress(_told(done, most, bits[done], time.monotonic() - began))
-            best = min(bits, key=bits.get)
-            if sum(mark > best for mark in bits) >= 2:
+                seconds = time.monotonic() - began
+                progress(_told(done, most, float(after.mean()), seconds))
+            best = max(gains, key=gains.get)
+            if sum(mark > best for mark in gains) >= 3:
                 break
-    return min(bits, key=bits.get)
+    return max(gains, key=gains.get)
+
+
+def _surely(gains: np.ndarray, sureness: float) -> float:
+    """The mean of gains [songs] less some standard errors of it."""
+    error = gains.std(ddof=1) / np.sqrt(len(gains))
+    return float(gains.mean() - sureness * error)
 
 
 def _outcomes(song: Encoded) -> int:
@@ -140,18 +153,17 @@ def _alone(song: Encoded, data: SequencerData) -> dict[str, np.ndarray]:
     return batch | {"known": known.astype(batch["known"].dtype)}
 
 
-def _bits(stepper: Stepper, states: Sequence, judged: Sequence[Sequence]) -> float:
-    """Mean over songs of the bits of an outcome, each foreseen without having been seen."""
-    costs = [
-        float(
-            stepper.evaluate(state, stepper.devices.place(song, or_whole=True), 0)[
-                "loss"
-            ]
-        )
-        for state, songs in zip(states, judged, strict=True)
-        for song in songs
-    ]
-    return float(np.mean(costs))
+def _bits(stepper: Stepper, states: Sequence, judged: Sequence) -> np.ndarray:
+    """Bits of an outcome [songs], each song foreseen by who has not learned it."""
+    place = stepper.devices.place
+    return np.array(
+        [
+            stepper.evaluate(state, place(song, or_whole=True), 0)["loss"]
+            for state, songs in zip(states, judged, strict=True)
+            for song in songs
+        ],
+        float,
+    )
 
 
 def _is_mark(step: int) -> bool:
