@@ -234,6 +234,15 @@ class SongPlan(_Strict):
             bars.append(bars[-1] + section.bars)
         return [bar * bar_seconds for bar in bars]
 
+    @property
+    def ends_as_before(self) -> bool:
+        """Whether it ends with a return that is to be the very sound it was before."""
+        *before, last = self.sections
+        idea = (last.letter, last.bars)
+        return self.chorus_variation == 0 and any(
+            (section.letter, section.bars) == idea for section in before
+        )
+
     def names(self) -> tuple[str, ...]:
         """What each section is called: its label, numbered where there are several.
 

@@ -144,6 +144,21 @@ def test_without_variation_a_return_is_the_same_sound(song):
     assert np.abs(first).max() > 0.05
 
 
+def test_even_the_return_that_ends_the_song_is_the_same_sound(small_song):
+    song = rendered(small_song, plan_of("ABAB"), chorus_variation=0.0)
+    starts = song.section_starts
+    length = round((starts[2] - starts[1]) * RATE)
+    first, last = (
+        song.mix[:, round(starts[number] * RATE) + AFTER :][:, : length - BEFORE]
+        for number in (1, 3)
+    )
+    assert np.abs(first - last).max() < 1e-5 < np.abs(first).max()
+    # And then it rings: no louder than it was, and down to nothing.
+    ring = song.mix[:, round(starts[4] * RATE) :]
+    assert decibels(ring[:, : RATE // 2], first[:, -RATE // 2 :]) < 3
+    assert np.abs(ring[:, -RATE // 20 :]).max() < 1e-3
+
+
 def test_the_more_variation_is_asked_the_more_a_return_differs(small_song):
     apart = []
     for dial in (0.0, 0.25, 0.5, 0.75, 1.0):

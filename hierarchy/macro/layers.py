@@ -137,13 +137,14 @@ def automate(plan: SongPlan, number: int) -> Automation:
         plan: of the song.
         number: of the section; after the last one there is nothing to lead to.
     """
-    section, last = plan.sections[number], number == len(plan.sections) - 1
+    section = plan.sections[number]
+    leads_over = number < len(plan.sections) - 1 or plan.ends_as_before
     bar = plan.beats_per_bar * plan.beat_seconds
     bars = np.arange(section.bars + 1)
     gain = np.stack(
         [np.full(len(bars), HUSHED[name] * (1 - section.energy)) for name in LAYERS]
     )
-    if section.bars >= FILL_BARS and not last:
+    if section.bars >= FILL_BARS and leads_over:
         gain[LAYERS.index("percussive"), -1] += FILL
     # A triangle: 0, 1, 0, -1, ... over the bars.
     place = bars / WANDER_BARS % 1

@@ -87,16 +87,20 @@ def perform(
         idea = (section.chords, section.gestures, section.brightness)
         visit = visits[words] = visits.get(words, -1) + 1
         anew = _bars_anew(section.bars, chorus_variation, seed=seed, number=number)
+        # The song's last bar hears what rings on after it, and takes no breath.
+        leads_over = not last or plan.ends_as_before
         for bar, (begin, end) in enumerate(_cuts(plan, section, sample_rate, last)):
             # What rings on belongs to the last bar.
             take = visit if anew[min(bar, section.bars - 1)] else 0
-            # Only the song's last bar hears what rings on after it.
-            rings = last and bar >= section.bars - 1
+            ringing = last and (bar >= section.bars or not leads_over)
+            rings = ringing and bar >= section.bars - 1
             name = (idea, rings, bar, take, section.take, begin, end)
             if name not in numbers:
                 numbers[name] = len(requests)
                 grain_seed = seed_from(seed, idea, bar, take, section.take)
-                requests.append(section, last, begin, end, seed=grain_seed)
+                requests.append(
+                    section, (ringing, leads_over), begin, end, seed=grain_seed
+                )
             lead_in, lead_out = _leads(begin, end, sample_rate)
             placements.append(
                 Placement(
@@ -149,16 +153,19 @@ class _Requests(Sequence):
 
         # Neighbouring requests share a timeline; another section needs another.
         @functools.lru_cache(maxsize=2)
-        def timeline(section: Section, ring: bool) -> Timeline:
-            return timeline_of(plan, section, book, sample_rate, ring=ring)
+        def timeline(section: Section, ends: tuple[bool, bool]) -> Timeline:
+            ring, breath = ends
+            return timeline_of(
+                plan, section, book, sample_rate, ring=ring, breath=breath
+            )
 
         self._timeline = timeline
 
-    def append(self, section, ring, begin, end, *, seed) -> None:
-        """Another one: some samples of a section."""
+    def append(self, section, ends, begin, end, *, seed) -> None:
+        """Another one: some samples of a section, which rings or takes a breath."""
         # These change neither conditions nor which timeline this is.
         section = section.model_copy(update=_UNHEARD)
-        self._cuts.append((section, ring, begin, end, seed))
+        self._cuts.append((section, ends, begin, end, seed))
 
     def __len__(self) -> int:
         return len(self._cuts)
@@ -166,8 +173,8 @@ class _Requests(Sequence):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        section, ring, begin, end, seed = self._cuts[index]
-        return _cut(self._timeline(section, ring), begin, end, seed=seed, **self._asked)
+        section, ends, begin, end, seed = self._cuts[index]
+        return _cut(self._timeline(section, ends), begin, end, seed=seed, **self._asked)
 
 
 def _cuts(plan, section, sample_rate, ring) -> list[tuple[int, int]]:

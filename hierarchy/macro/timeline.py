@@ -48,7 +48,13 @@ class Timeline:
 
 
 def timeline_of(
-    plan: SongPlan, section: Section, book: Book, sample_rate: int, *, ring: bool
+    plan: SongPlan,
+    section: Section,
+    book: Book,
+    sample_rate: int,
+    *,
+    ring: bool,
+    breath: bool,
 ) -> Timeline:
     """The conditions of one section, with some frames on either side.
 
@@ -58,6 +64,7 @@ def timeline_of(
         book: that the gestures are from.
         sample_rate: Hz.
         ring: whether the song ends with it and dies away.
+        breath: whether it grows quieter before its end, if it is long enough.
     """
     beats = plan.beats_per_bar * section.bars
     beat_frames = plan.beat_seconds * sample_rate / FRAME
@@ -98,7 +105,7 @@ def timeline_of(
     after = _drawn_power(sketch, levels.shape[-1], sample_rate)
     rest = np.maximum(levels**2 - before_levels.repeat(2, axis=1), (0.15 * levels) ** 2)
     levels = np.sqrt(rest * tilt**2 + after.repeat(2, axis=1))
-    if not ring and section.bars >= 4:
+    if breath and section.bars >= 4:
         # A breath before what comes: where a drummer would lift the sticks.
         inside_breath = np.clip((middle - beats + BREATH_BEATS) / BREATH_BEATS, 0, 1)
         quieter = 10 ** (BREATH * inside_breath / 20)
