@@ -3,10 +3,11 @@
     python benchmarks/sequencer.py --harmony harmony.jsonl
     python benchmarks/sequencer.py --harmony harmony.jsonl --count 30 --json like.json
 
-For each held-out song with chords (split test) one is composed with its metre, mode
-and length in a free form, and one is drawn from the sequencer as it is, without the
-composer's taste. The table sets them beside the held-out songs, and the training songs
-beside those: how far real songs are from one another is as near as one can get.
+For each held-out song with chords (split test) one is composed as `compose-song --form
+free` does it, with its metre, tempo and mode and nothing else asked; one to its length in
+bars as well; and one is drawn from the sequencer as it is, without the composer's taste.
+The table sets them beside the held-out songs, and the training songs beside those: how
+far real songs are from one another is as near as one can get.
 
 Distances are between distributions: half the sum of absolute differences, 0 to 1 (what
 two draws of so few songs differ by anyway is in the column of the training songs, from
@@ -34,7 +35,7 @@ from structure.cursor import Cursor
 from structure.encoding import read_sections, song_tokens
 from structure.errors import RequestError
 from structure.harmony import Key
-from structure.plan import BEATS_PER_BAR
+from structure.plan import BEATS_PER_BAR, FASTEST, SLOWEST
 from structure.requests import SongRequest
 from structure.sequencer import Sequencer
 from structure.vocabulary import (
@@ -95,20 +96,28 @@ def song_of(song: AnnotatedSong) -> Song:
 
 
 def composed_like(
-    sequencer: Sequencer, song: AnnotatedSong, seed: int, **knobs
+    sequencer: Sequencer, song: AnnotatedSong, seed: int, *, to_length: bool, **knobs
 ) -> Song | None:
-    """A song of the same metre, mode and length in a free form."""
-    bars = sum(s.bars for s in song.sections if s.label != "silence")
-    request = SongRequest(
-        form="free",
-        bars=bars,
-        meter=song.meter if song.meter in BEATS_PER_BAR else "4/4",
-        mode=song.mode if song.mode in ("maj", "min") else None,
-        melody=False,
-        **knobs,
-    )
+    """A song of the same metre, tempo and mode in a free form.
+
+    Args:
+        sequencer: the default or another.
+        song: to be like.
+        seed: of the new one.
+        to_length: whether it has as many bars.
+        knobs: of a SongRequest, where its own are not wanted.
+    """
+    asked: dict = {"form": "free", "melody": False, **knobs}
+    if song.meter in BEATS_PER_BAR:
+        asked["meter"] = song.meter
+    if song.mode in ("maj", "min"):
+        asked["mode"] = song.mode
+    if song.tempo is not None:
+        asked["tempo"] = float(np.clip(song.tempo, SLOWEST, FASTEST))
+    if to_length:
+        asked["bars"] = sum(s.bars for s in song.sections if s.label != "silence")
     try:
-        plan = compose(sequencer, request, seed=seed)
+        plan = compose(sequencer, SongRequest(**asked), seed=seed)
     except RequestError as error:
         print(f"{song.id}: {error}", file=sys.stderr)
         return None
@@ -190,19 +199,25 @@ def chord_grams(songs: Sequence[Song], size: int) -> list[tuple[int, ...]]:
     return grams
 
 
-def returned(songs: Sequence[Song]) -> tuple[int, int]:
-    """Bars equal to the same bar of their idea's last instance, and all that have one."""
-    same = all_ = 0
+def likeness_of_returns(songs: Sequence[Song]) -> list[tuple[int, int]]:
+    """For each section whose idea came before: bars equal to the latest time, and all."""
+    found = []
     for song in songs:
         last: dict[str, tuple] = {}
         for letter, bars in zip(song.letters, song.bars, strict=True):
             if letter is not None and letter in last:
                 pairs = list(zip(bars, last[letter], strict=False))
-                same += sum(a == b for a, b in pairs)
-                all_ += len(pairs)
+                found.append((sum(a == b for a, b in pairs), len(pairs)))
             if letter is not None:
                 last[letter] = bars
-    return same, all_
+    return found
+
+
+def share_of_returns(songs: Sequence[Song], *, exact: bool) -> float:
+    """Share of the bars of returns that are as before, or of returns all of whose are."""
+    found = np.array(likeness_of_returns(songs)).reshape(-1, 2)
+    same, compared = found.T
+    return float((same == compared).mean() if exact else same.sum() / compared.sum())
 
 
 def looping(songs: Sequence[Song], period: int) -> float:
@@ -238,6 +253,9 @@ def copies(songs: Sequence[Song], known: set[tuple], *, plain: bool) -> float:
     return float(np.mean(hits))
 
 
+KNOBS = ("temperature", "top_p", "variation")
+"""What of a request can be tried."""
+
 Measure = Callable[[Sequence[Song]], float]
 
 SHARES: dict[str, Measure] = {
@@ -257,7 +275,10 @@ SHARES: dict[str, Measure] = {
         [s.labels[-1] == "outro" for s in songs]
     ),
     "bars equal to the same bar of the earlier instance": lambda songs: (
-        returned(songs)[0] / max(returned(songs)[1], 1)
+        share_of_returns(songs, exact=False)
+    ),
+    "returns that are equal in every bar": lambda songs: share_of_returns(
+        songs, exact=True
     ),
     "bars equal to the bar before": lambda songs: looping(songs, 1),
     "bars equal to that four bars ago": lambda songs: looping(songs, 4),
@@ -358,8 +379,8 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="the songs to be like")
     parser.add_argument("--count", type=int, help="so many of them only")
     parser.add_argument("--each", type=int, default=1, help="songs written for each")
-    parser.add_argument("--temperature", type=float, default=0.9)
-    parser.add_argument("--variation", type=float, default=0.1)
+    for knob in KNOBS:
+        parser.add_argument(f"--{knob}", type=float, help="in place of the default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the table here as JSON too")
     options = parser.parse_args()
@@ -373,27 +394,24 @@ def main() -> None:
     learned = [song_of(song) for song in with_chords("train")]
     rng = np.random.default_rng(options.seed)
     some = rng.permutation(len(learned))[: len(held)]
-    composed, drawn = [], []
+    asked = {knob: getattr(options, knob) for knob in KNOBS}
+    knobs = {knob: value for knob, value in asked.items() if value is not None}
+    composed, to_length, drawn = [], [], []
     for number, song in enumerate(held * options.each):
         if sys.stderr.isatty():
             print(
                 f"\r{number + 1} of {len(held) * options.each}", end="", file=sys.stderr
             )
         seed = options.seed + number
-        composed.append(
-            composed_like(
-                sequencer,
-                song,
-                seed,
-                temperature=options.temperature,
-                variation=options.variation,
-            )
-        )
+        for made, length in ((composed, False), (to_length, True)):
+            one = composed_like(sequencer, song, seed, to_length=length, **knobs)
+            made += [one] if one is not None else []
         drawn.append(drawn_like(sequencer, song, seed))
     groups = {
         "held out": [song_of(song) for song in held],
         "training": [learned[i] for i in some],
-        "composed": [song for song in composed if song is not None],
+        "composed": composed,
+        "to length": to_length,
         "drawn": drawn,
     }
     rows = compare(groups, learned)

@@ -22,13 +22,13 @@ from structure.writing import Writer, choose
 
 _REDRAWS = 5  # times that a section is written, until it differs and moves
 _BANS_FROM = 3  # From here on a section that should be another has to be one.
-STRICTNESS = (0.2, 0.5, 1.0, 2.0)
+STRICTNESS = (0.15, 0.6, 2.0)
 """Taste for the chords of the key: the next where a song leaves its key in doubt."""
 
-RESTLESS = 0.15
+RESTLESS = 0.05
 """How soon a chord that stands must move on, when a section is first written."""
 
-_DIVIDED = {"HALVES": 1.15, "THIRDS": 0.7, "QUARTERS": 1.1}
+_DIVIDED = {"HALVES": 1.0, "THIRDS": 0.7, "QUARTERS": 1.0}
 
 
 def harmonize(

@@ -99,8 +99,8 @@ Variation = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="How much a section differs when it returns: 0 is an exact return, 1 a "
-        "new take of the same idea.",
+        help="How many of the sections that return are free to differ from the first "
+        "time: 0 repeats all, 1 leaves all to the sequencer, which repeats most.",
     ),
 ]
 Json = Annotated[
