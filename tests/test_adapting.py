@@ -131,3 +131,23 @@ def test_two_songs_are_too_few_to_learn_from(trained, tmp_path):
     album = [song(number) for number in range(2)]
     result = train_on_songs(tmp_path, (), album, recipe=CAUTIOUS, start_from=trained)
     assert result.steps == 0
+
+
+def test_chords_learned_alone_leave_forms_as_they_were(trained, tmp_path):
+    """A song without chords then teaches nothing, and is left out."""
+    alone = dataclasses.replace(
+        RECIPE, data=dataclasses.replace(RECIPE.data, chords_alone=True)
+    )
+    silent = song(5)
+    silent = dataclasses.replace(
+        silent,
+        id="silent",
+        sections=tuple(dataclasses.replace(s, chords=None) for s in silent.sections),
+    )
+    album = [song(number, labels=("solo", "outro")) for number in range(4)]
+    train_on_songs(tmp_path, [*album, silent], recipe=alone, start_from=trained)
+    before, after = (Sequencer.read(folder).weights for folder in (trained, tmp_path))
+    for name, weights in before.items():
+        assert (weights == after[name]).all() != name.startswith("chords."), name
+    with pytest.raises(RequestError, match="no song"):
+        train_on_songs(tmp_path / "no", [silent], recipe=alone, start_from=trained)

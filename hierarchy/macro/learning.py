@@ -134,6 +134,11 @@ def train_on_songs(
     model = SequencerNetwork(model_config, rngs=nnx.Rngs(seed))
     if start_from is not None:
         load_weights(model, start_from)
+    trainable = nnx.Param
+    if recipe.data.chords_alone:
+        songs = [song for song in songs if song.has_chords]
+        own = [song for song in own if song.has_chords]
+        trainable = nnx.All(nnx.Param, nnx.PathContains("chords"))
     fit_config = dataclasses.replace(recipe.fit, seed=seed)
     if start_from is not None and recipe.caution.folds and not (songs and own):
         # The songs judge one another, so that none has to be held out for good.
@@ -175,6 +180,7 @@ def train_on_songs(
             "songs": _fingerprint([*songs, *own]),
         },
         validation_loss=_loss_without_dropout,
+        trainable=trainable,
         items=recipe.data.batch_tokens,
         on_progress=progress,
     )

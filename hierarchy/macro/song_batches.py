@@ -38,6 +38,8 @@ class SequencerData:
         whole: share of the draws in which nothing of a song is left out.
         corpus_share: share of the draws that go to the songs of one's own
             corpus, where there is one beside the annotations.
+        chords_alone: whether only chords are learned, from the songs that have any;
+            what is known of forms then stays as it is.
     """
 
     batch_tokens: int = 4096
@@ -45,6 +47,7 @@ class SequencerData:
     chords: tuple[int, ...] = (96, 160, 256, 576)
     whole: float = 0.6
     corpus_share: float = 0.5
+    chords_alone: bool = False
 
     def __post_init__(self):
         for name in ("lengths", "chords"):
