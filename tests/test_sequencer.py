@@ -1,6 +1,5 @@
 """The transformer and its NumPy twin."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
