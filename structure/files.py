@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+DRAFT = ".draft-"
+"""In the names of files that are being written; those of killed processes stay."""
+
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -27,7 +30,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        prefix=f".{path.stem}{DRAFT}", suffix=path.suffix, dir=path.parent
     )
     os.close(handle)
     draft = Path(name)
@@ -45,7 +48,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it replaces `path` if all went well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}{DRAFT}", dir=path.parent))
     try:
         yield draft
         draft.chmod(0o777 & ~_umask())
@@ -53,7 +56,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             # Some writers make their files private too.
             inside.chmod((0o777 if inside.is_dir() else 0o666) & ~_umask())
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}{DRAFT}", dir=path.parent))
             path.replace(old / "old")
             draft.replace(path)
             shutil.rmtree(old, ignore_errors=True)

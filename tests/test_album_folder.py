@@ -117,13 +117,11 @@ def test_an_album_is_as_loud_as_asked_by_one_gain(whole):
     assert {plan.mastering_gain for plan in plans} == {manifest.gain}
 
 
-def test_silence_lies_between_songs_and_not_after_the_last(whole):
-    *before, last = whole.manifest.songs
-    for song in before:
+def test_silence_lies_after_each_song(whole):
+    for song in whole.manifest.songs:
         sound, _ = read_waveform(whole.folder / song.file)
         assert not sound[:, -round(0.1 * RATE) :].any()
         assert song.gap == pytest.approx(0.1)
-    assert last.gap == 0
 
 
 def test_a_song_of_an_album_is_the_song_that_it_is_alone(whole, tiny, tmp_path):
@@ -272,7 +270,7 @@ def test_a_song_that_fails_stops_no_other(song_2_fails, tmp_path, place, model):
         assert hashes(tmp_path)[song.file] == before[song.file]
 
 
-def test_a_song_whose_plan_cannot_be_stops_no_other(whole, tmp_path, model):
+def test_a_song_whose_plan_cannot_be_stops_no_other(tmp_path, model):
     request = small_request(tmp_path / "asked", SONGS)
     plan = tmp_path / "asked" / "3.json"
     good = plan.read_text()
@@ -289,9 +287,34 @@ def test_a_song_whose_plan_cannot_be_stops_no_other(whole, tmp_path, model):
     assert again.manifest.complete and again.kept == (1, 2, 3) and not again.failures
     for song in made.manifest.songs:
         assert hashes(album)[song.file] == before[song.file]
-    # The gap before it was kept free.
-    ends = made.manifest.songs[-1]
-    assert ends.gap == whole.manifest.songs[2].gap
+
+
+def test_a_plan_that_was_edited_is_another_song(copy, whole, tmp_path, model):
+    request = small_request(tmp_path / "asked", SONGS)
+    own = tmp_path / "asked" / "1.json"
+    album = tmp_path / "album"
+    first = render_album(request, album, model=model)
+    SongPlan.read(own).model_copy(update={"tempo": 190.0}).write(own)
+    before = hashes(album)
+    with pytest.raises(RequestError, match="plans of songs have changed"):
+        render_album(request, album, model=model)
+    kept = render_album(request, album, model=model, skip_existing=True)
+    assert kept.kept == (1, 2, 3, 4) and kept.plan.tracks[1].plan.tempo != 190
+    assert hashes(album) == before
+    again = render_album(request, album, model=model, replace=True)
+    assert again.kept == (1, 3, 4) and again.manifest.songs[1].tempo == 190
+    assert again.manifest.songs[0] == first.manifest.songs[0]
+
+
+def test_only_drafts_of_its_own_are_swept(copy, whole, place, model):
+    (copy / ".cover-original.png").write_text("mine")
+    (copy / ".sync-settings").mkdir()
+    (copy / ".01 Song 1.draft-abcd1234.flac").write_text("half")
+    (copy / whole.manifest.songs[0].file).unlink()
+    render_album(small_request(place / "asked", SONGS), copy, model=model)
+    assert (copy / ".cover-original.png").read_text() == "mine"
+    assert (copy / ".sync-settings").is_dir()
+    assert not (copy / ".01 Song 1.draft-abcd1234.flac").exists()
 
 
 def test_the_command_names_what_failed_and_ends_with_1(

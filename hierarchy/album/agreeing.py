@@ -18,6 +18,7 @@ from hierarchy.album.folder import (
     clashes,
     file_name,
     identity,
+    missing_songs,
     sound_id,
 )
 from hierarchy.album.manifest import Manifest
@@ -67,10 +68,17 @@ def agree(
     )
     prints = fingerprint(model), fingerprint(sequencer)
     same_models = recorded and (recorded.model, recorded.sequencer) == prints
-    if same_models and before == asked:
-        if recorded.plan.unplanned and alone():
-            recorded = _with_missing(recorded, _plan(asked, model, sequencer, progress))
+    own = _own_plans(asked)
+    changed = recorded and {n for n in own if own[n] != recorded.own.get(n)}
+    if same_models and before == asked and changed:
+        absent = {song.number for song in recorded.plan.unplanned}
+        if changed <= absent and alone():
+            # Songs that could not be planned may be there now; the others stay.
+            plan = _plan(asked, model, sequencer, progress)
+            recorded = _with_missing(recorded, plan, own)
             folder.record(recorded)
+            changed = set()
+    if same_models and before == asked and not changed:
         _strike_off(folder, recorded, keep_unlike=not replace, trusting=skip_existing)
         return recorded.plan, prints[0]
     if recorded and not alone():
@@ -82,6 +90,7 @@ def agree(
         model=prints[0],
         sequencer=prints[1],
         plan=_plan(asked, model, sequencer, progress),
+        own=own,
     )
     if recorded or folder.manifest_path.exists():
         if not (replace or skip_existing):
@@ -104,7 +113,16 @@ def _plan(asked: AlbumRequest, model: Path, sequencer: Path, progress) -> AlbumP
     )
 
 
-def _with_missing(recorded: Recorded, plan: AlbumPlan) -> Recorded:
+def _own_plans(asked: AlbumRequest) -> dict[int, str]:
+    """A hash of each plan that a person brought; "" for one that cannot be read."""
+    found = {}
+    for number, entry in enumerate(asked.song, 1):
+        if entry.plan:
+            found[number] = content_hash(entry.plan) if entry.plan.is_file() else ""
+    return found
+
+
+def _with_missing(recorded: Recorded, plan: AlbumPlan, own: dict[int, str]) -> Recorded:
     """What was recorded, and songs that could not be planned then and can be now."""
     known = {track.number: track for track in recorded.plan.tracks}
     found = {track.number: track for track in plan.tracks} | known
@@ -114,7 +132,7 @@ def _with_missing(recorded: Recorded, plan: AlbumPlan) -> Recorded:
             "unplanned": tuple(u for u in plan.unplanned if u.number not in found),
         }
     )
-    return recorded.model_copy(update={"plan": merged})
+    return recorded.model_copy(update={"plan": merged, "own": own})
 
 
 def unlike(manifest: Manifest, recorded: Recorded) -> list[int]:
@@ -200,8 +218,8 @@ def _strike_off(
             songs.append(song)
     if tuple(songs) == manifest.songs:
         return
-    changes = {"songs": tuple(songs), "complete": False}
-    manifest.model_copy(update=changes).write(folder.manifest_path)
+    standing = manifest.with_songs(songs, missing_songs(recorded.plan))
+    standing.model_copy(update={"complete": False}).write(folder.manifest_path)
     # The files of songs that are struck off must not be taken for the new ones.
     kept = {name for song in songs for name in (song.file, song.plan)}
     for song in manifest.songs:

@@ -118,9 +118,20 @@ def _draw_quotes(axes, album: AlbumPlan, ring: float, longest: float) -> None:
                 return 2 * np.pi * _SPAN * angle, height
         raise ValueError(f"song {track.number} has no idea {letter}")
 
+    def ideas(track: Track) -> set[str]:
+        return {section.letter for section in track.plan.sections}
+
+    sources = {
+        (track.number, letter): track
+        for track in album.tracks
+        for letter in ideas(track)
+    }
     for track in album.tracks:
         for quote in track.quotes:
-            source = album.track(quote.song)
+            # A song that was kept may not know the idea that is quoted now.
+            source = sources.get((quote.song, quote.letter))
+            if source is None or quote.into not in ideas(track):
+                continue
             (a, low), (b, high) = (
                 middle(source, quote.letter),
                 middle(track, quote.into),

@@ -13,13 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from hierarchy.album.cover import draw_cover
-from hierarchy.album.folder import AlbumFolder, file_name, identity, sound_id
+from hierarchy.album.folder import (
+    AlbumFolder,
+    file_name,
+    identity,
+    missing_songs,
+    sound_id,
+)
 from hierarchy.album.listing import cue_sheet, playlist
-from hierarchy.album.loudness import HighestPeak, Notes, album_gain, album_loudness
-from hierarchy.album.manifest import Manifest, MissingSong, SectionEntry, SongFacts
+from hierarchy.album.loudness import Notes, album_gain, album_loudness, highest_peak
+from hierarchy.album.manifest import Manifest, SectionEntry, SongFacts
 from hierarchy.album.mixing import Doing, Failure, Watch
 from hierarchy.album.planning import AlbumPlan, Track
-from hierarchy.macro.mastering import Dither, Master
+from hierarchy.macro.mastering import LOSSY_ROOM, Dither, Master
 from hierarchy.macro.mastering import finish as master
 from hierarchy.macro.rendering import FADE_OUT, SOFTWARE
 from hierarchy.material.audio import (
@@ -102,7 +108,8 @@ def finish(
     watch(Doing("Finishing", 0, 1))
     if not done:
         return None
-    return _close(folder, album, _listed(facts, album, done, failed))
+    manifest = _listed(facts, album, done, failed)
+    return _close(folder, folder.standing(album, manifest, fingerprint), manifest)
 
 
 def _tell(watch: Watch, number: int, done: int, total: int) -> None:
@@ -138,7 +145,7 @@ def _write_song(
         blocks(mix),
         rate,
         length=info.samples,
-        true_peak=asked.true_peak,
+        true_peak=asked.true_peak - (LOSSY_ROOM if asked.format == "ogg" else 0.0),
         fade_out=FADE_OUT,
         gain=gain,
         # One gain for the album, whatever one song alone should have.
@@ -147,10 +154,11 @@ def _write_song(
         progress=progress,
     )
     loud = song.loudness if song.loudness > SILENCE else None
-    gap = round(track.gap * rate) if track.number < album.request.count else 0
+    gap = round(track.gap * rate)
     file = folder.path / file_name(track, f".{asked.format}")
     plan_file = folder.path / file_name(track, ".plan.json")
-    peak = _write_sound(file, song, album, track, gap=gap, seed=plan.seed)
+    _write_sound(file, song, album, track, gap=gap, seed=plan.seed)
+    peak = highest_peak(blocks(file))
     # The plan by which this song, alone, sounds as it does here.
     kept = {"mastering_gain": gain} | ({} if loud is None else {"loudness": loud})
     plan = plan.model_copy(update=kept)
@@ -184,17 +192,17 @@ def _write_song(
 
 def _write_sound(
     file: Path, song: Master, album: AlbumPlan, track: Track, *, gap: int, seed: int
-) -> float:
-    """Write a song with its tags and the silence after it; returns its highest peak.
+) -> None:
+    """Write a song with its tags and the silence after it.
 
     Its samples are those that the song has alone; see `macro.rendering.Song.write`.
     """
-    asked, peak = album.request, HighestPeak()
+    asked = album.request
     lossy = file.suffix == ".ogg"
     dithered = Dither(asked.bits, seed=seed)
 
     def pieces() -> Iterator[np.ndarray]:
-        for block in peak.listen(song.blocks()):
+        for block in song.blocks():
             yield block if lossy else dithered(block)
         yield np.zeros([2, gap], np.float32)
 
@@ -216,7 +224,6 @@ def _write_sound(
         subtype=None if lossy else f"PCM_{asked.bits}",
         tags={name: text for name, text in tags.items() if text},
     )
-    return peak.highest
 
 
 def _listed(
@@ -225,35 +232,11 @@ def _listed(
     done: dict[int, SongFacts],
     failed: dict[int, Failure],
 ) -> Manifest:
-    """The manifest with the songs that are done, one after the other."""
-    songs, start = [], 0.0
-    for number in sorted(done):
-        songs.append(done[number].model_copy(update={"start": round(start, 3)}))
-        start += done[number].seconds
-    missing = [
-        MissingSong(
-            number=track.number,
-            title=track.title,
-            reason=failed[track.number].reason
-            if track.number in failed
-            else "not made yet",
-        )
-        for track in album.tracks
-        if track.number not in done
-    ]
-    missing += [
-        MissingSong(number=song.number, title=song.title, reason=song.reason)
-        for song in album.unplanned
-        if song.number not in done
-    ]
-    peaks = [song.true_peak for song in songs if song.true_peak is not None]
-    return facts.model_copy(
-        update={
-            "songs": tuple(songs),
-            "missing": tuple(sorted(missing, key=lambda song: song.number)),
-            "true_peak": max(peaks, default=None),
-        }
-    )
+    reasons = missing_songs(album)
+    for number, failure in failed.items():
+        changes = {"reason": failure.reason}
+        reasons[number] = reasons[number].model_copy(update=changes)
+    return facts.with_songs(done.values(), reasons)
 
 
 def _close(folder: AlbumFolder, album: AlbumPlan, manifest: Manifest) -> Manifest:

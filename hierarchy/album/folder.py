@@ -31,11 +31,12 @@ from pathlib import Path
 import pydantic
 
 from hierarchy.album.claims import claim
-from hierarchy.album.manifest import Manifest, SongFacts
+from hierarchy.album.manifest import Manifest, MissingSong, SongFacts
 from hierarchy.album.planning import AlbumPlan, Track
 from hierarchy.material.audio import content_hash, inspect_audio
 from structure.errors import RequestError
-from structure.files import whole_file
+from structure.files import DRAFT, whole_file
+from structure.plan import SongPlan
 
 
 class Recorded(pydantic.BaseModel):
@@ -43,6 +44,7 @@ class Recorded(pydantic.BaseModel):
 
     Attributes:
         model, sequencer: see `hierarchy.album.planning.fingerprint`.
+        own: hashes of the plans that people brought, by the number of the song.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,7 @@ class Recorded(pydantic.BaseModel):
     model: str
     sequencer: str
     plan: AlbumPlan
+    own: dict[int, str] = pydantic.Field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,16 +153,53 @@ class AlbumFolder:
         song = manifest.song(track.number) if manifest else None
         return song is not None and song.sound == sound_id(track, model)
 
+    def standing(
+        self, album: AlbumPlan, manifest: Manifest | None, model: str
+    ) -> AlbumPlan:
+        """The plan of an album as it lies here: songs that were kept are what they are.
+
+        Args:
+            album: as it is asked for now.
+            manifest: of the songs that are there.
+            model: fingerprint of the grain model.
+        """
+        tracks = {track.number: track for track in album.tracks}
+        for song in manifest.songs if manifest else ():
+            asked = tracks.get(song.number)
+            if asked is None or sound_id(asked, model) != song.sound:
+                tracks[song.number] = Track(
+                    number=song.number,
+                    plan=SongPlan.read(self.path / song.plan),
+                    energy=song.energy,
+                    gap=song.gap,
+                    quotes=song.quotes,
+                )
+        absent = tuple(song for song in album.unplanned if song.number not in tracks)
+        there = tuple(tracks[number] for number in sorted(tracks))
+        return album.model_copy(update={"tracks": there, "unplanned": absent})
+
     def sweep(self) -> None:
         """Remove drafts that runs which were killed have left. Needs the lock."""
-        for draft in self.path.glob(".*"):
-            if re.fullmatch(r"\..+-[a-z0-9_]{8}(\.[a-z0-9]+)?", draft.name):
+        for draft in self.path.glob(f".*{DRAFT}*"):
+            if draft.is_file():
                 draft.unlink(missing_ok=True)
 
     def forget_mixes(self) -> None:
         """Remove what is needed no more when an album is complete. Needs the lock."""
         for name in ("mixes", "grains", "claims"):
             shutil.rmtree(self.work / name, ignore_errors=True)
+
+
+def missing_songs(album: AlbumPlan) -> dict[int, MissingSong]:
+    """What a manifest says of each song of an album as long as it is not there."""
+    songs = [
+        MissingSong(number=track.number, title=track.title, reason="not made yet")
+        for track in album.tracks
+    ] + [
+        MissingSong(number=song.number, title=song.title, reason=song.reason)
+        for song in album.unplanned
+    ]
+    return {song.number: song for song in songs}
 
 
 def sound_id(track: Track, model: str) -> str:

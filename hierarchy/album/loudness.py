@@ -119,33 +119,21 @@ class NoteTaker:
         return Notes(meter.tenths, peaks, meter.samples, meter.sample_rate)
 
 
-class HighestPeak:
-    """Finds the highest true peak of a waveform that passes by.
-
-    Attributes:
-        highest: so far, linear.
-    """
-
-    def __init__(self):
-        self.highest = 0.0
-
-    def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Pass on float32 [channels, samples] at a time."""
-        before = None
-        for block in blocks:
-            yield block
-            before = self._look(before, block, last=False)
-        if before is not None:
-            self._look(before, np.zeros([before.shape[0], STEP], np.float32), last=True)
-
-    def _look(self, before, block, *, last: bool) -> np.ndarray:
+def highest_peak(blocks: Iterable[np.ndarray]) -> float:
+    """The highest true peak, linear, of float32 [channels, samples] at a time."""
+    highest, before = 0.0, None
+    for block in blocks:
         # A peak may lie between two blocks; and where a piece is cut off, it rings in
         # a way that the whole does not. What is left out here is seen with the next.
         piece = block if before is None else np.concatenate([before, block], axis=1)
-        peaks = peaks_of(piece)
-        seen = peaks[0 if before is None else 1 : None if last else -2]
-        self.highest = max(self.highest, float(seen.max(initial=0)))
-        return piece[:, -4 * STEP :]
+        seen = peaks_of(piece)[0 if before is None else 1 : -2]
+        highest = max(highest, float(seen.max(initial=0)))
+        before = piece[:, -4 * STEP :]
+    if before is not None:
+        end = np.zeros([before.shape[0], STEP], np.float32)
+        seen = peaks_of(np.concatenate([before, end], axis=1))[1:]
+        highest = max(highest, float(seen.max(initial=0)))
+    return highest
 
 
 def album_loudness(blocks: Sequence[np.ndarray]) -> float | None:

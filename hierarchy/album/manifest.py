@@ -7,6 +7,7 @@ its own when it is complete, and is listed after that, with the hash of its byte
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -107,6 +108,31 @@ class Manifest(_Part):
     request: str
     songs: tuple[SongFacts, ...]
     missing: tuple[MissingSong, ...] = ()
+
+    def with_songs(
+        self, songs: Iterable[SongFacts], reasons: Mapping[int, MissingSong]
+    ) -> Manifest:
+        """The manifest of other songs, one after the other.
+
+        Args:
+            songs: those that are there.
+            reasons: why others are missing; what it says of songs that are there is
+                left out.
+        """
+        placed, start = [], 0.0
+        for song in sorted(songs, key=lambda song: song.number):
+            placed.append(song.model_copy(update={"start": round(start, 3)}))
+            start += song.seconds
+        there = {song.number for song in placed}
+        missing = tuple(reasons[n] for n in sorted(reasons) if n not in there)
+        peaks = [song.true_peak for song in placed if song.true_peak is not None]
+        return self.model_copy(
+            update={
+                "songs": tuple(placed),
+                "missing": missing,
+                "true_peak": max(peaks, default=None),
+            }
+        )
 
     def song(self, number: int) -> SongFacts | None:
         """The song with this number, from 1, if it is finished."""

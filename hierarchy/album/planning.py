@@ -101,10 +101,6 @@ class AlbumPlan(pydantic.BaseModel):
     tracks: tuple[Track, ...]
     unplanned: tuple[Unplanned, ...] = ()
 
-    def track(self, number: int) -> Track:
-        """The song with this number, from 1."""
-        return next(track for track in self.tracks if track.number == number)
-
     @property
     def seconds(self) -> float:
         """How long the songs last, from bar line to bar line, with the gaps."""
@@ -153,10 +149,10 @@ def plan_album(
     unplanned: list[Unplanned] = []
     for number in range(count):
         entry = request.entry(number)
-        style, _ = model.book(entry.style or styles[number % len(styles)])
         height = heights[number] if entry.energy is None else entry.energy
         pace = 1 + request.tempo_range * paces[number]
         try:
+            style, _ = model.book(entry.style or styles[number % len(styles)])
             if entry.plan:
                 plan, found = _own_plan(entry, style), ()
             else:

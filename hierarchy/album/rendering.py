@@ -24,7 +24,7 @@ class Album:
 
     Attributes:
         folder: where.
-        plan: of all songs.
+        plan: of all songs; those that were kept as they are.
         manifest: what is there; None if not one song is.
         failures: songs that could not be made in this run.
         kept: numbers of the songs that were there before.
@@ -97,6 +97,7 @@ def render_album(
         kept = tuple(song.number for song in manifest.songs) if manifest else ()
         wanted = {track.number for track in plan.tracks} - set(kept)
         if not wanted and manifest.complete and _is_listed(folder, manifest):
+            plan = folder.standing(plan, manifest, fingerprint)
             return Album(folder.path, plan, manifest, (), kept)
         for number in kept:
             watch(Doing("There already", 1, 1, song=number, mixed=number))
@@ -107,6 +108,7 @@ def render_album(
     failures += [Failure(song.number, song.reason) for song in unplanned]
     failures += _new_failures(manifest, failures)
     failures.sort(key=lambda failure: failure.number)
+    plan = folder.standing(plan, manifest, fingerprint)
     return Album(folder.path, plan, manifest, tuple(failures), kept)
 
 

@@ -128,7 +128,7 @@ class AlbumRequest(_Strict):
         meter: such as "4/4".
         forms: taken in turn, in an order that the seed decides.
         motifs: how many songs quote an earlier one; about half of them if None.
-        gap: seconds of silence between songs.
+        gap: seconds of silence after each song.
         loudness: integrated, of the whole album, in LUFS.
         true_peak: highest peak of any song, in dBTP.
         freedom, chorus_variation, max_similarity: as for a single song.

@@ -66,7 +66,9 @@ def render_album(
     ] = None,
     gap: Annotated[
         float | None,
-        typer.Option(min=0, max=60, help="Seconds between songs. *Default: 2.*"),
+        typer.Option(
+            min=0, max=60, help="Seconds of silence after each song. *Default: 2.*"
+        ),
     ] = None,
     seed: Annotated[
         int | None,

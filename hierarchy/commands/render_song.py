@@ -227,6 +227,7 @@ def render_song(
         cli.wake_jax()
         from hierarchy.macro.choosing import natural_tempo
         from hierarchy.macro.grain_store import GrainStore, grains_beside
+        from hierarchy.macro.mastering import LOSSY_ROOM, TRUE_PEAK
         from hierarchy.macro.rendering import redo
         from hierarchy.macro.rendering import render_song as render
         from hierarchy.micro.grains import GrainModel
@@ -244,6 +245,7 @@ def render_song(
             request = dataclasses.replace(request, style=style, tempo=tempo)
             song_plan = asking.compose(request, sequencer, seed=seed)
             song_plan = song_plan.model_copy(update={"grain_seed": grain_seed})
+        lossy = out.suffix.lower() == ".ogg"
         with contextlib.ExitStack() as kept:
             if grains:
                 out.parent.mkdir(parents=True, exist_ok=True)
@@ -258,6 +260,7 @@ def render_song(
                 chorus_variation=chorus_variation,
                 max_similarity=max_similarity,
                 loudness=loudness,
+                true_peak=TRUE_PEAK - (LOSSY_ROOM if lossy else 0),
                 known=known,
                 folder=out.parent,
                 progress=stage("Making grains"),

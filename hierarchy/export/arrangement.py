@@ -49,7 +49,7 @@ def draw_arrangement(path: str | Path, song: Song) -> None:
         panels[0].legend(
             loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8
         )
-        draw_chords(panels[1], plan, row, size=min(8.0, 560 / plan.bars))
+        draw_chords(panels[1], plan, row, size=8.0 if plan.bars <= 70 else 6.5)
         for number, name in enumerate(LAYERS):
             _draw_layer(panels[2 + number], song, number, name, levels[number])
         _draw_grains(panels[5], song)

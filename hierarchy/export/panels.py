@@ -118,7 +118,7 @@ def draw_chords(
     bars = [bar for section in plan.sections for bar in section.chords]
     wheel = mpl.colormaps["twilight"]
     openings = set(np.cumsum([0] + [section.bars for section in plan.sections]))
-    shown = None
+    shown, names = None, []  # of each lane: when, which, and how high
     for number, bar in enumerate(bars):
         # A chord that lasts is named once, and again in each new section.
         shown = None if number in openings or number == row[0] else shown
@@ -133,15 +133,20 @@ def draw_chords(
             colour = "#eeeeee" if fifths is None else wheel(0.1 + 0.8 * fifths / 12)
             axes.bar(start, 1, share, align="edge", color=colour, alpha=0.35, lw=0)
             if name != shown:
-                axes.text(
-                    start + 0.04 * bar_seconds,
-                    0.5 if len(bar) == 1 else (0.75, 0.25)[place % 2],
-                    _lead_sheet(name),
-                    fontsize=size,
-                    va="center",
-                    clip_on=True,
-                )
+                height = 0.5 if len(bar) == 1 else (0.75, 0.25)[place % 2]
+                names.append((start + 0.04 * bar_seconds, _lead_sheet(name), height))
             shown = name
+    inches = axes.figure.get_size_inches()[0] * 0.93 / np.ptp(axes.get_xlim())
+    taken = dict.fromkeys((0.25, 0.5, 0.75), -np.inf)
+    for place, (start, name, height) in enumerate(names):
+        # What would run into the next name of its lane, or is run into, is left out.
+        end = start + (len(name) * 0.62 + 0.4) * size / 72 / inches
+        later = (s for s, _, h in names[place + 1 :] if abs(h - height) < 0.4)
+        if start >= max(taken[h] for h in taken if abs(h - height) < 0.4) and (
+            end <= next(later, np.inf) or end <= start + 4 * bar_seconds
+        ):
+            axes.text(start, height, name, fontsize=size, va="center", clip_on=True)
+            taken[height] = end
     for _, start, _ in _shown(plan, row[0] * bar_seconds, row[1] * bar_seconds):
         axes.axvline(start, color="white", lw=2)
     axes.set(ylim=(0, 1), yticks=[], ylabel="chords")
@@ -203,9 +208,12 @@ def _name_sections(
         name = f"{section.label} {section.letter}"
         if with_bars:
             name += f"\n{section.bars} bar{'s' if section.bars > 1 else ''}"
-        # A name that does not fit over its section stands upright.
+        # A name that does not fit over its section stands upright, or is its letter.
         room = inches_a_second * (end - start)
         narrow = room < 0.075 * max(map(len, name.split("\n")))
+        if room < 0.2:
+            name = section.letter if room > 0.09 * len(section.letter) else ""
+            narrow = False
         axes.text(
             (start + end) / 2,
             height,

@@ -20,6 +20,7 @@ import numpy as np
 from hierarchy.macro.assembly import Sounding
 from hierarchy.macro.layers import LAYERS, Automation, automate, split_layers
 from hierarchy.macro.rendering import SOFTWARE, Song
+from hierarchy.macro.timeline import EARLY
 from hierarchy.material.audio import write_waveform
 from structure.files import whole_folder
 from structure.plan import SongPlan
@@ -167,10 +168,12 @@ def _item(
     middle = ((sounding.begin + sounding.end) / 2 - bar_line) / rate
     curve = curves[number]
     pan = float(np.interp(middle, curve.seconds, curve.pan[layer])) + placement.pan
+    # What snaps to the grid is the bar line, and not the fade before it.
+    snap = (placement.start - sounding.begin) / rate + EARLY
     guid = _guid(f"{layer} {place}")
     yield "    <ITEM"
     yield f"      POSITION {sounding.begin / rate:.10f}"
-    yield f"      SNAPOFFS {(placement.start - sounding.begin) / rate:.10f}"
+    yield f"      SNAPOFFS {max(snap, 0.0):.10f}"
     yield f"      LENGTH {(sounding.end - sounding.begin) / rate:.10f}"
     yield "      LOOP 0"
     yield "      ALLTAKES 0"

@@ -29,6 +29,7 @@ from hierarchy.material.loudness import (
 )
 
 LOUDNESS, TRUE_PEAK = -14.0, -1.0
+LOSSY_ROOM = 0.5  # dB that a song is limited lower where a lossy coder adds to peaks
 CLOSE = 0.5  # LU by which a gain that is to be kept may miss the loudness
 
 # Louder than this through the limiter, a song is crushed rather than loud.

@@ -20,7 +20,7 @@ from hierarchy.macro.grain_store import (
     model_digest,
     sample_missing,
 )
-from hierarchy.macro.mastering import Dither, Master, finish
+from hierarchy.macro.mastering import TRUE_PEAK, Dither, Master, finish
 from hierarchy.macro.mixing import Score, mix, mix_blocks
 from hierarchy.macro.originality import Instead, nearest_moments, without_copies
 from hierarchy.macro.performing import Performance, perform
@@ -237,6 +237,7 @@ def render_song(
     chorus_variation: float | None = None,
     max_similarity: float | None = None,
     loudness: float | None = None,
+    true_peak: float = TRUE_PEAK,
     known: GrainStore | None = None,
     folder: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -254,6 +255,7 @@ def render_song(
         max_similarity: how like a moment of the recordings a bar may be; see
             `originality`. The plan's own if None.
         loudness: integrated, in LUFS; the plan's own if None.
+        true_peak: highest peak at four times the rate, in dBTP.
         known: grains that need not be sampled, and where new ones are kept. None keeps
             them in memory, with the song; with a store in a folder, memory does not grow
             with the song.
@@ -289,6 +291,7 @@ def render_song(
         score.sample_rate,
         length=score.length,
         loudness=score.plan.loudness,
+        true_peak=true_peak,
         fade_out=FADE_OUT,
         gain=score.plan.mastering_gain,
         folder=folder,

@@ -24,7 +24,7 @@ from hierarchy.devices import keep_compiled_programs, use_all_cores
 from hierarchy.export import export_song
 from hierarchy.macro.balancing import FULL, RANGE, balance
 from hierarchy.macro.grain_store import GrainStore, StoredGrains, sample_missing
-from hierarchy.macro.mastering import limit
+from hierarchy.macro.mastering import LOSSY_ROOM, limit
 from hierarchy.macro.mixing import Score, mix
 from hierarchy.macro.rendering import (
     PRETRAINED,
@@ -311,6 +311,7 @@ def export(job: dict, told: Told) -> dict:
         waveform, rate = read_waveform(version / "song.wav")
         plan = SongPlan.read(version / "plan.json")
         tags = {"title": plan.title, "software": "macrotime"}
+        waveform *= np.float32(10 ** (-LOSSY_ROOM / 20))
         write_waveform(version / wanted.file, waveform, rate, tags=tags)
         return {}
 
