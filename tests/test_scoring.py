@@ -174,6 +174,7 @@ def form(number, **changes):
         ([], "give --forms, --harmony or both"),
         (["--forms", "f.jsonl", "--split", "exam"], "train, valid, test and all"),
         (["--forms", "f.jsonl", "--split", "valid"], "0 train, 0 valid, 1 test"),
+        (["--forms", "f.jsonl", "--baseline"], "no song of the split train"),
         (["--harmony", "f.jsonl"], "none of 1 songs has chords"),
         (["--harmony", "none.jsonl"], "none.jsonl"),
     ],

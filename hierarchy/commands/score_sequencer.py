@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,6 +95,7 @@ def score_sequencer(
                 raise cli.RequestError(
                     f"--harmony: none of {len(songs)} songs has chords in all sections"
                 )
+        from structure.annotations import read_annotations
         from structure.counting import counted_bits
         from structure.scoring import measure, sequencer_bits, summary
 
@@ -103,10 +103,9 @@ def score_sequencer(
         if baseline:
             stage("Counting")
             files = [*(forms or ()), *(harmony or ())]
-            songs = _songs("--baseline", files, "all")
-            foreseers["counting"] = counted_bits(
-                _of_split(songs, "train"), _of_split(songs, "valid")
-            )
+            counted = _songs("--baseline", files, "train")
+            judges = read_annotations(files, split="valid")
+            foreseers["counting"] = counted_bits(counted, judges)
         counts = {group: len(songs) for group, songs in groups.items()}
         scores: dict[str, dict[str, dict[str, Score]]] = {}
         for name, foresee in foreseers.items():
@@ -143,7 +142,7 @@ def _songs(option: str, files: list[Path], split: str) -> list[AnnotatedSong]:
     from structure.annotations import read_annotations
 
     songs = read_annotations(files)
-    chosen = _of_split(songs, split)
+    chosen = [song for song in songs if split in ("all", song.split)]
     if not chosen:
         counts = {
             name: sum(song.split == name for song in songs)
@@ -155,10 +154,6 @@ def _songs(option: str, files: list[Path], split: str) -> list[AnnotatedSong]:
             f"{option} {named}: no song of the split {split}; there are {there}"
         )
     return chosen
-
-
-def _of_split(songs: Sequence[AnnotatedSong], split: str) -> list[AnnotatedSong]:
-    return [song for song in songs if split in ("all", song.split)]
 
 
 def _table(
