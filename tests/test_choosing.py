@@ -131,3 +131,4 @@ def test_chords_share_their_bar_evenly():
 
 def test_the_natural_tempo_is_one_that_was_heard(book):
     assert natural_tempo(book, seed=0) == 120
+    assert natural_tempo(book, seed=0, meter="6/8") == 60

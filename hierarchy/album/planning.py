@@ -29,7 +29,7 @@ from hierarchy.album.motifs import (
 )
 from hierarchy.album.request import AlbumRequest, SongEntry
 from hierarchy.album.titles import make_titles
-from hierarchy.macro.choosing import choose_gestures
+from hierarchy.macro.choosing import choose_gestures, felt_tempo
 from hierarchy.material.gestures import Book
 from hierarchy.micro.grains import GrainModel, seed_from
 from structure.composing import compose
@@ -137,7 +137,7 @@ def plan_album(
     home = _home(request, model.book(styles[0])[1])
     keys = _keys(request, home)
     heights, paces = follow_arc(request.arc, count)
-    middle = request.tempo or _natural_tempo(model, styles, seed)
+    middle = _natural_tempo(model, styles)
     forms = _forms(request, seed)
     titles = make_titles(count + 1, seed=seed, taken=_given_titles(request))
     motifs = default_motifs(count) if request.motifs is None else request.motifs
@@ -151,6 +151,8 @@ def plan_album(
         entry = request.entry(number)
         height = heights[number] if entry.energy is None else entry.energy
         pace = 1 + request.tempo_range * paces[number]
+        meter = entry.meter or request.meter
+        felt = request.tempo or felt_tempo(middle, meter)
         try:
             style, _ = model.book(entry.style or styles[number % len(styles)])
             if entry.plan:
@@ -160,8 +162,8 @@ def plan_album(
                     form=entry.form or forms[number],
                     key=str(Key.parse(entry.key)) if entry.key else keys[number],
                     tempo=entry.tempo
-                    or round(float(np.clip(middle * pace, SLOWEST, FASTEST)), 1),
-                    meter=entry.meter or request.meter,
+                    or round(float(np.clip(felt * pace, SLOWEST, FASTEST)), 1),
+                    meter=meter,
                     minutes=entry.minutes or request.minutes * stretches[number],
                     style=style,
                     title=entry.title or titles[number],
@@ -239,7 +241,7 @@ def _keys(request: AlbumRequest, home: Key) -> list[str]:
     return [request.keys[i % len(request.keys)] for i in range(request.count)]
 
 
-def _natural_tempo(model: GrainModel, styles: tuple[str, ...], seed: int) -> float:
+def _natural_tempo(model: GrainModel, styles: tuple[str, ...]) -> float:
     """A tempo from which the arc of tempo goes up and down: the styles' median."""
     tempos = np.concatenate([model.book(style)[1].song_tempo for style in styles])
     return float(np.median(tempos))

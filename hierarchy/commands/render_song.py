@@ -241,7 +241,7 @@ def render_song(
             style, book = grain_model.book(style)
             if tempo is None:
                 # Music sounds best about as fast as it was played.
-                tempo = natural_tempo(book, seed)
+                tempo = natural_tempo(book, seed, meter=meter or "4/4")
             request = dataclasses.replace(request, style=style, tempo=tempo)
             song_plan = asking.compose(request, sequencer, seed=seed)
             song_plan = song_plan.model_copy(update={"grain_seed": grain_seed})

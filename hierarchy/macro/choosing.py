@@ -29,6 +29,7 @@ WRONG_CHORD, WRONG_PLACE, TRANSPOSED, CHANCE = 7.0, 0.8, 0.05, 0.5
 FAINT, TONELESS, BORROWED = 2.0, 2.0, 1.2
 JUMP, EDGE, AGAIN = 0.7, 0.12, 1.0
 RETUNED, BY_SEMITONE = 0.6, 0.05  # a transposition that changes scrambles a melody
+FASTEST_OF_THREE = 90  # beats a minute, each of three parts, as in 6/8
 FITTING = 0.85  # a chord that no gesture of a scene fits this well is sought elsewhere
 
 
@@ -60,12 +61,18 @@ def _scene(book: Book, song: int, beats: np.ndarray) -> Scene:
     return Scene(song, beats, float(np.quantile(book.beat_level[beats], 0.6)))
 
 
-def natural_tempo(book: Book, seed: int) -> float:
-    """A tempo that the style's recordings have, in beats per minute."""
+def natural_tempo(book: Book, seed: int, *, meter: str = "4/4") -> float:
+    """A tempo that the style's recordings have, in felt beats per minute."""
     tempos = np.sort(book.song_tempo)
-    return float(
-        np.round(tempos[np.random.default_rng([seed, 1]).integers(len(tempos))], 1)
-    )
+    tempo = tempos[np.random.default_rng([seed, 1]).integers(len(tempos))]
+    return float(np.round(felt_tempo(tempo, meter), 1))
+
+
+def felt_tempo(tempo: float, meter: str) -> float:
+    """A tempo at which a metre can be felt: beats of three parts go at half the pace."""
+    while meter.endswith("/8") and tempo > FASTEST_OF_THREE:
+        tempo /= 2
+    return tempo
 
 
 def choose_gestures(plan: SongPlan, book: Book, *, seed: int) -> SongPlan:
