@@ -19,7 +19,7 @@ open, and also `bars` or `minutes`, `mode`, `form` in place of `sections`, and
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ import pydantic
 
 from structure.chord_rows import parse_bars
 from structure.errors import RequestError
-from structure.plan import Section, SongPlan
+from structure.plan import BEATS_PER_BAR, Section, SongPlan
 from structure.requests import SectionRequest, SongRequest
+from structure.vocabulary import MOST_BARS
 
 _ASKED_OF_SECTIONS = ("label", "letter", "energy", "brightness", "gestures", "melody")
 _ASKED = ("style", "title", "key", "tempo", "meter")
 _ONLY_HALF = ("mode", "bars", "minutes", "form", "chords")
+
+_METRES = ("4/4", "3/4", "6/8", "5/4", "9/8", "2/4", "12/8")
+"""Where the metre is open, the first in which all that is given fits."""
 
 _Chords = tuple[tuple[str, ...] | str | None, ...] | str | None
 
@@ -99,6 +103,10 @@ class HalfPlan:
             raise RequestError(
                 f"a form, and sections in {self.source}; give one of them"
             )
+        if both.get("meter") is None:
+            fitting = [m for m in _METRES if _holds(m, both.get("sections") or ())]
+            # Where none fits, what does not is refused with the reason, as it is in 4/4.
+            both["meter"] = (fitting or _METRES)[0]
         return SongRequest(**both)
 
     def finished(self, plan: SongPlan) -> SongPlan:
@@ -151,6 +159,17 @@ def _read(half: pydantic.BaseModel, source: str) -> HalfPlan:
         for section in half.sections or ()
     ]
     return HalfPlan(asked, kept, tuple(kept_sections), source)
+
+
+def _holds(meter: str, sections: Sequence[SectionRequest]) -> bool:
+    """Whether the melodies and gestures that are given fit into bars of a metre."""
+    beats = BEATS_PER_BAR[meter]
+    return all(
+        max((note.beat + note.beats for note in section.melody or ()), default=0.0)
+        <= beats * (section.bars or MOST_BARS) + 0.01
+        and all(len(bar) == beats for bar in section.gestures or ())
+        for section in sections
+    )
 
 
 def _given(model: pydantic.BaseModel) -> dict[str, Any]:

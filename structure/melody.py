@@ -415,9 +415,10 @@ def _returned(idea: Section, section: Section, plan: SongPlan) -> tuple[Note, ..
                 ]
                 tone = chord.pitch_classes[int(np.argmin(away))]
                 pitch += (tone - pitch + 6) % 12 - 6
-            notes.append(
-                note._replace(beat=round(note.beat + start * per_bar, 4), pitch=pitch)
-            )
+            beat = round(note.beat + start * per_bar, 4)
+            # A note over a bar line ends where the section does.
+            beats = min(note.beats, section.bars * per_bar - beat)
+            notes.append(Note(beat, round(beats, 4), pitch))
     return tuple(notes)
 
 

@@ -65,7 +65,10 @@ def test_a_whole_plan_is_its_own_completion():
         ('{"sections": [], "bars": 5}', "no sections"),
         ('{"tempo": 10}', "tempo 10"),
         ('{"form": "V8", "sections": [{}]}', "one of them"),
-        ('{"sections": [{"bars": 1, "gestures": [[1, 2, 3]]}]}', "3 gestures"),
+        (
+            '{"sections": [{"bars": 1, "gestures": [[1, 2, 3, 4, 5, 6, 7]]}]}',
+            "7 gestures",
+        ),
     ],
 )
 def test_a_half_plan_that_cannot_be_is_refused_with_the_reason(text, reason):
@@ -160,3 +163,12 @@ def test_a_plan_written_by_an_older_macrotime_is_still_read():
     )
     section = Section(label="verse", letter="A", chords=(("C:maj",),))
     assert SongPlan.from_json(text) == SongPlan(sections=(section,))
+
+
+def test_an_open_metre_is_one_that_holds_what_is_given():
+    five = {"label": "verse", "bars": 1, "melody": [[0.0, 5.0, 69]]}
+    three = {"label": "verse", "chords": "C F", "gestures": [[0, 1, 2], [0, 1, 2]]}
+    for section, meter in ((five, "5/4"), (three, "3/4"), ({"label": "verse"}, "4/4")):
+        half = HalfPlan.from_json(json.dumps({"sections": [section]}))
+        assert half.request().meter == meter
+    assert half.request(meter="3/4").meter == "3/4"

@@ -196,3 +196,14 @@ def test_walking_along_the_scale_is_learned_from_lead_sheets(tmp_path):
     assert 0.9 < figures["bits"] < 1.4 < figures["bits_of_intervals_alone"]
     assert model.rhythms["4/4"][0] == (((0, 4), (4, 4), (8, 4), (12, 4)),)
     assert MelodyModel.from_json(model.to_json()).to_json() == model.to_json()
+
+
+def test_a_note_over_the_last_bar_line_of_an_idea_ends_with_the_section():
+    tune = (Note(0.0, 2.0, 69), Note(3.0, 3.0, 72))  # over the line of two bars of 4/4
+    bars = (("C",), ("F",), ("C",))
+    idea = Section(label="verse", letter="A", chords=bars[:2], melody=tune)
+    again = Section(label="verse", letter="A", chords=bars)
+    plan = add_melody(SongPlan(key="C", sections=(idea, again)), seed=0)
+    ends = [note.beat + note.beats for note in plan.sections[1].melody]
+    assert max(ends) == 12.0
+    assert SongPlan.model_validate(plan.model_dump()) == plan
