@@ -1,9 +1,11 @@
 """Many songs at once have the chords that each has alone."""
 
 import jax
+import jax.export
 import numpy as np
 import pytest
 
+from structure import many
 from structure.composing_many import compose_many
 from structure.errors import RequestError
 from structure.many import sheet_of, write_chords
@@ -169,6 +171,18 @@ def test_a_temperature_of_nothing_takes_the_likeliest(sequencer, network):
         for number in (0.1, 0.9)
     )
     assert one == other
+
+
+def test_songs_can_be_written_together_on_gpu_and_tpu(sequencer, network, monkeypatch):
+    program, given = many._written, []
+    monkeypatch.setattr(many, "_written", lambda *asked: given.append(asked) or 1 / 0)
+    writer = begun(sequencer, FORMS[0])
+    sheets = [sheet_of(writer.cursor, sections=SECTIONS, bars=BARS)]
+    numbers = np.zeros([1, ROOM], np.float32)
+    with pytest.raises(ZeroDivisionError):
+        write_chords(network, [writer], sheets, numbers, temperature=1.0, top_p=0.9)
+    exported = jax.export.export(program, platforms=("cuda", "tpu"))(*given[0])
+    assert exported.platforms == ("cuda", "tpu")
 
 
 def test_the_network_holds_what_the_sequencer_has(sequencer, network):
