@@ -23,6 +23,7 @@ import numpy as np
 from hierarchy.devices import keep_compiled_programs, use_all_cores
 from hierarchy.export import export_song
 from hierarchy.macro.balancing import FULL, RANGE, balance
+from hierarchy.macro.choosing import felt_tempo
 from hierarchy.macro.grain_store import GrainStore, StoredGrains, sample_missing
 from hierarchy.macro.mastering import LOSSY_ROOM, limit
 from hierarchy.macro.mixing import Score, mix
@@ -123,7 +124,10 @@ def composed(job: dict, model: GrainModel) -> SongPlan:
     style, book = model.book(job["style"])
     asked = dict(job["asked"])
     # Music sounds best about as fast as it was played.
-    asked.setdefault("tempo", tempo_for(book, job["mood"], job["seed"]))
+    tempo = felt_tempo(
+        tempo_for(book, job["mood"], job["seed"]), asked.get("meter", "4/4")
+    )
+    asked.setdefault("tempo", round(tempo, 1))
     request = SongRequest(style=style, **asked)
     plan = in_mood(compose(_sequencer(), request, seed=job["seed"]), job["mood"])
     dials = {
