@@ -23,6 +23,7 @@ from structure.drafting import (
     given_bars,
     lengths_of,
     open_groups,
+    settled,
     start_writer,
     write_form,
 )
@@ -99,10 +100,11 @@ def outline(sequencer: Sequencer, request: SongRequest, *, seed: int) -> Outline
     else:
         form, lengths = asked_form(request, goal, rng)
         if any(s.label is None or s.letter is None for s in form):
-            form = drafted(sequencer, request, header, rng, form)
+            form = drafted(sequencer, request, header, rng, form, goal)
             lengths = lengths_of(form, goal)
     if lengths.mass(given_bars(form)) <= 0:
-        _refuse_length(form, goal)
+        rows = [settled(row) for row in request.forms()]
+        _refuse_length(rows or [form], goal)
     writer = start_writer(sequencer, request, header, rng, len(form))
     written = write_form(writer, request, form, lengths, seed)
     return Outline(request, seed, header, written, writer)
@@ -259,15 +261,19 @@ def _goal(request: SongRequest, header: Header) -> np.ndarray:
     return np.where(seconds > 0, goal, 0.0)
 
 
-def _refuse_length(form: Sequence[SectionRequest], goal: np.ndarray) -> None:
-    given, asked = given_bars(form), len(goal) - 1
-    groups = open_groups(form)
-    if not groups:
+def _refuse_length(rows: Sequence[Sequence[SectionRequest]], goal: np.ndarray) -> None:
+    asked = len(goal) - 1
+    given = [given_bars(row) for row in rows]
+    open_ones = [sum(group.times for _, group in open_groups(row)) for row in rows]
+    if not any(open_ones):
         raise RequestError(
-            f"the sections of the form have {given} bars together; {asked} were asked"
+            f"the sections of the form have {given[0]} bars together; {asked} were "
+            "asked"
         )
-    least = given + sum(group.times for _, group in groups)
-    most = given + MOST_BARS * sum(group.times for _, group in groups)
+    least = min(bars + count for bars, count in zip(given, open_ones, strict=True))
+    most = max(
+        bars + MOST_BARS * count for bars, count in zip(given, open_ones, strict=True)
+    )
     if least <= asked <= most:
         raise RequestError(
             f"{asked} bars cannot be shared out among the sections of the form so that "
@@ -275,6 +281,7 @@ def _refuse_length(form: Sequence[SectionRequest], goal: np.ndarray) -> None:
             "or bars for one of them, would do"
         )
     raise RequestError(
-        f"{asked} bars for a form of {len(form)} sections; "
+        f"{asked} bars for a form of {len(rows[0])} sections"
+        f"{' or more' * (len(rows) > 1)}; "
         f"{least} to {most} bars fit (1 to {MOST_BARS} a section)"
     )

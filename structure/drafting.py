@@ -75,7 +75,7 @@ def _open_key(section: SectionRequest) -> tuple[str | None, str | None]:
     return section.label, section.letter
 
 
-def _settled(form: Sequence[SectionRequest]) -> tuple[SectionRequest, ...]:
+def settled(form: Sequence[SectionRequest]) -> tuple[SectionRequest, ...]:
     """A section without a length has that of its idea, where that is given."""
     known = {}
     for section in form:
@@ -116,7 +116,7 @@ def _known_label(label: str) -> str:
 
 def asked_form(request: SongRequest, goal: np.ndarray, rng):
     """The asked row of sections; of a named form, as many cycles as the length asks."""
-    rows = [_settled(row) for row in request.forms()]
+    rows = [settled(row) for row in request.forms()]
     options = [(row, lengths_of(row, goal)) for row in rows]
     masses = np.array([lengths.mass(given_bars(row)) for row, lengths in options])
     if masses.max() <= 0:
@@ -242,32 +242,46 @@ def _ends(filled: int, wanted: int | None) -> np.ndarray:
 
 
 def drafted(
-    sequencer, request, header, rng, form: Sequence[SectionRequest]
+    sequencer, request, header, rng, form: Sequence[SectionRequest], goal: np.ndarray
 ) -> tuple[SectionRequest, ...]:
-    """Labels and letters where they are open, drawn section by section."""
+    """Labels and letters where they are open, drawn section by section.
+
+    Sections that return are as long as the first time; where that leaves no song of
+    the length that is asked, they are drawn again, and in the end nothing returns.
+    """
     taken = {s.letter.rstrip("'") for s in form if s.letter}
-    writer = start_writer(sequencer, request, header, rng, len(form))
-    draft = _Drafting(writer, most=26, taken=taken)
     weights = np.ones(len(TOKENS))
     weights[NUMBER["label", "other"]] = _OTHER
     weights[END] = 0.0
-    filled = [draft.section(asked, weights) for asked in form]
-    return _settled(
-        [
-            dataclasses.replace(section, bars=asked.bars)
-            for section, asked in zip(filled, form, strict=True)
-        ]
-    )
+    for left in reversed(range(_DRAFTS)):
+        writer = start_writer(sequencer, request, header, rng, len(form))
+        draft = _Drafting(writer, most=26, taken=taken, returns=left > 0)
+        filled = [draft.section(asked, weights) for asked in form]
+        row = settled(
+            [
+                dataclasses.replace(section, bars=asked.bars)
+                for section, asked in zip(filled, form, strict=True)
+            ]
+        )
+        if lengths_of(row, goal).mass(given_bars(row)) > 0:
+            break
+    return row
 
 
 class _Drafting:
     """A form on its way: what its letters mean to the sequencer."""
 
     def __init__(
-        self, writer: Writer, *, most: int = MOST_LETTERS, taken: Iterable[str] = ()
+        self,
+        writer: Writer,
+        *,
+        most: int = MOST_LETTERS,
+        taken: Iterable[str] = (),
+        returns: bool = True,
     ):
         """Start a form of at most so many ideas; new ones are not called `taken`."""
         self.writer, self.most, self.taken = writer, most, set(taken)
+        self.returns = returns
         self.letters: dict[str, int] = {}  # base letter to idea
         self.names: dict[int, str] = {}
 
@@ -304,13 +318,15 @@ class _Drafting:
     def _letter(self) -> str:
         """Draw the idea of a section and name it."""
         writer = self.writer
-        weights = np.ones(len(TOKENS))
-        if len(self.names) >= self.most:
-            weights[NUMBER["letter", "NEW"]] = 0.0
+        weights = np.full(len(TOKENS), 1.0 if self.returns else 0.0)
+        weights[NUMBER["letter", "NEW"]] = 1.0 if len(self.names) < self.most else 0.0
         for token in np.flatnonzero(writer.cursor.allowed()):
             if _is_of_another_function(writer.cursor, int(token)):
                 weights[token] = 0.0
-        idea = writer.cursor.idea_of(writer.draw(weights))
+        token = choose(writer.odds(weights), writer.rng)
+        # Asked before it is written: ideas are counted by when they were last heard.
+        idea = writer.cursor.idea_of(token)
+        writer.push(token)
         if idea not in self.names:
             free = (letter_name(i) for i in range(60))
             self.names[idea] = next(x for x in free if x not in self.taken)

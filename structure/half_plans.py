@@ -27,6 +27,7 @@ import pydantic
 
 from structure.chord_rows import parse_bars
 from structure.errors import RequestError
+from structure.harmony import Key
 from structure.plan import BEATS_PER_BAR, Section, SongPlan
 from structure.requests import SectionRequest, SongRequest
 from structure.vocabulary import MOST_BARS
@@ -52,7 +53,9 @@ def _left_open(
     }
     return pydantic.create_model(
         f"Half{model.__name__}",
-        __config__=pydantic.ConfigDict(frozen=True, extra="forbid"),
+        __config__=pydantic.ConfigDict(
+            frozen=True, extra="forbid", allow_inf_nan=False
+        ),
         **fields,
         **{name: (kind, None) for name, kind in more.items()},
     )
@@ -94,7 +97,7 @@ class HalfPlan:
         """
         both = dict(self.asked)
         for name, value in more.items():
-            if name in both and both[name] != value:
+            if name in both and not _is_same(name, both[name], value):
                 raise RequestError(
                     f"{name} {value!r}; {self.source} says {both[name]!r} already"
                 )
@@ -143,6 +146,13 @@ class HalfPlan:
             return _read(half, source)
         except RequestError as error:
             raise RequestError(f"{source}: {error}") from None
+
+
+def _is_same(name: str, one: Any, other: Any) -> bool:
+    """Whether two values say the same, however they are spelled: "Am" is "A:min"."""
+    if name == "key":
+        return Key.parse(one) == Key.parse(other)
+    return one == other
 
 
 def _read(half: pydantic.BaseModel, source: str) -> HalfPlan:

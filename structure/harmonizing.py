@@ -186,6 +186,8 @@ def _write_section(
     cursor = writer.cursor
     bars: list[tuple[str, ...]] = []
     written: list[int] = []
+    given = asked.chords or [None] * asked.bars
+    free = [number for number in range(asked.bars) if given[number] is None]
     for number in range(asked.bars):
         fixed = asked.chords[number] if asked.chords else None
         if fixed is not None:
@@ -199,14 +201,16 @@ def _write_section(
         for other in unlike:
             weights = weights.copy()
             weights[other[number % len(other)][0]] *= 0.6 ** (0.5 + restless)
-        if first and number == 0:
-            weights = tonics(key.mode, ("maj", "maj7", "min", "min7"))
-        if last and number == asked.bars - 1:
-            weights = tonics(key.mode, ("maj", "min"))
-        elif banned is not None and not (first and number == 0):
+        opens, closes = first and number == 0, last and number == asked.bars - 1
+        # What is to be another bar is that somewhere, if need be at the song's end.
+        if banned is not None and (number == free[-1] or not opens):
             weights = weights.copy()
             weights[banned[number][0]] = 0.0
             banned = None
+        elif closes:
+            weights = tonics(key.mode, ("maj", "min"))
+        elif opens:
+            weights = tonics(key.mode, ("maj", "maj7", "min", "min7"))
         while not tokens or len(tokens) < 1 + PARTS.get(tokens[0], 0):
             hint = writer.hints[0]
             odds = writer.odds(weights)

@@ -44,7 +44,7 @@ SLOWEST, FASTEST = 30.0, 300.0
 
 
 class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Moment(_Strict):

@@ -228,17 +228,28 @@ class SongRequest:
                 )
         filled = []
         for section in row:
-            chords = self.chords.get(section.letter) or self.chords.get(section.label)
-            if chords is not None and section.chords is None:
-                chords = _checked_bars(chords, f"the {section.label}")
+            for name in {section.letter, section.label} & set(self.chords):
+                chords = _checked_bars(self.chords[name], f"the {section.label}")
                 chords = _fitted(chords, section.bars, section.label)
+                if section.chords not in (None, chords):
+                    raise RequestError(
+                        f"chords for {name!r}, and others that say the same "
+                        f"{section.label}; give one of them"
+                    )
                 section = dataclasses.replace(section, bars=len(chords), chords=chords)
             filled.append(section)
         return tuple(filled)
 
 
 def _as_long(section: SectionRequest, beats_per_bar: int) -> SectionRequest:
-    """A section of open length that has a melody lasts as long as that, in whole bars."""
+    """A section of open length lasts as long as its gestures or its melody, in bars."""
+    if section.gestures:
+        bars = len(section.gestures)
+        if section.bars not in (None, bars):
+            raise RequestError(
+                f"gestures for {bars} bars in a {section.label} of {section.bars}"
+            )
+        return dataclasses.replace(section, bars=bars)
     if section.bars is not None or not section.melody:
         return section
     last = section.melody[-1]

@@ -224,6 +224,13 @@ def test_a_plan_can_be_kept_but_for_a_new_bridge():
             assert after == before
 
 
+@pytest.mark.parametrize("name, place", [("verse", 0), ("outro", 2)])
+def test_even_a_section_of_one_bar_can_be_composed_anew(name, place):
+    old = compose(UNTRAINED, SongRequest(form="V1 C4 O1", key="C"), seed=1)
+    new = compose(UNTRAINED, SongRequest.like(old, renew=[name]), seed=2)
+    assert new.sections[place].chords != old.sections[place].chords
+
+
 @pytest.mark.parametrize(
     "asked, reason",
     [
@@ -241,6 +248,8 @@ def test_a_plan_can_be_kept_but_for_a_new_bridge():
         ({"form": "V8 C8", "bars": 17}, "16 bars together; 17 were asked"),
         ({"form": "verse chorus", "bars": 1}, "2 to 128 bars fit"),
         ({"form": "verse verse", "bars": 9}, "cannot be shared out"),
+        ({"form": "V C8[Am F]", "chords": {"chorus": [["C"]]}}, "say the same chorus"),
+        ({"form": "through-composed", "bars": 1700}, "bars fit"),
         ({"form": "V8 C8", "chords": {"bridge": [["C"]]}}, "bridge"),
         ({"form": "V8 C8", "chords": {"chorus": [["C"]] * 3}}, "3 bars"),
         ({"form": "V8 C8", "chords": {"chorus": [["H"]]}}, "H"),

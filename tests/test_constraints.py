@@ -69,6 +69,12 @@ def test_a_whole_plan_is_its_own_completion():
             '{"sections": [{"bars": 1, "gestures": [[1, 2, 3, 4, 5, 6, 7]]}]}',
             "7 gestures",
         ),
+        ('{"sections": [{"bars": 3, "gestures": [[1, 2, 3, 4]]}]}', "verse of 3|of 3"),
+        ('{"sections": [{"melody": [[NaN, 1, 60]]}]}', "melody"),
+        (
+            '{"sections": [{"label": "verse", "chords": "C"}], "chords": {"verse": "F"}}',
+            "say the same verse",
+        ),
     ],
 )
 def test_a_half_plan_that_cannot_be_is_refused_with_the_reason(text, reason):
@@ -76,10 +82,38 @@ def test_a_half_plan_that_cannot_be_is_refused_with_the_reason(text, reason):
         complete(UNTRAINED, HalfPlan.from_json(text, source="half.json"), seed=0)
 
 
+def test_gestures_say_how_long_a_section_is():
+    text = (
+        '{"sections": [{"label": "verse", "gestures": [[1, 2, 3, 4], [5, 6, 7, 8]]}]}'
+    )
+    (verse,) = complete(UNTRAINED, HalfPlan.from_json(text), seed=0).sections
+    assert verse.bars == 2 and verse.gestures == ((1, 2, 3, 4), (5, 6, 7, 8))
+
+
+def test_letters_that_are_open_are_those_that_the_sequencer_draws():
+    """A verse that returns as "the same" has the letter of the verse before it."""
+    labels = ["intro", "verse", "chorus", "verse", "chorus", "outro"]
+    text = json.dumps({"sections": [{"label": label, "bars": 2} for label in labels]})
+    returns = 0
+    for seed in range(12):
+        plan = complete(UNTRAINED, HalfPlan.from_json(text), seed=seed)
+        letters = [section.letter for section in plan.sections]
+        of_label: dict[str, str] = {}
+        for label, letter in zip(labels, letters, strict=True):
+            if label in ("verse", "chorus"):
+                # No idea is a verse here and a chorus there.
+                assert of_label.setdefault(letter, label) == label
+        returns += letters[3] == letters[1]
+        # Letters are given in the order in which ideas come.
+        assert list(dict.fromkeys(letters)) == sorted(set(letters))
+    assert returns
+
+
 def test_options_fill_a_half_plan_and_may_not_contradict_it():
     half = HalfPlan.from_json(HALF)
     plan = complete(UNTRAINED, half, seed=1, style="lofi")
     assert plan.style == "lofi"
+    assert complete(UNTRAINED, half, seed=1, key="A:min").key == "A:min"
     with pytest.raises(RequestError, match="says 'Am' already"):
         complete(UNTRAINED, half, seed=1, key="C")
     with pytest.raises(RequestError, match="a form, and sections"):

@@ -48,6 +48,9 @@ Form = Annotated[
     ),
 ]
 Key = Annotated[str | None, typer.Option(help='Such as "A:min", "F# major" or "Bb".')]
+Mode = Annotated[
+    str | None, typer.Option(help="maj or min, where the tonic is left open.")
+]
 Tempo = Annotated[float | None, typer.Option(help="Beats per minute.")]
 Minutes = Annotated[float | None, typer.Option(help="How long, to the nearest bar.")]
 Bars = Annotated[int | None, typer.Option(help="How many bars, in place of minutes.")]
@@ -119,6 +122,7 @@ class Asked:
     meter: str | None
     bars: int | None = None
     chords: list[str] | None = None
+    mode: str | None = None
 
     def names(self) -> str:
         """The options that were given, as they are typed."""

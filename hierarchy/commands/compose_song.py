@@ -39,6 +39,7 @@ def compose_song(
         ),
     ] = None,
     key: asking.Key = None,
+    mode: asking.Mode = None,
     tempo: asking.Tempo = None,
     minutes: asking.Minutes = None,
     bars: asking.Bars = None,
@@ -80,7 +81,7 @@ def compose_song(
     cli.check_file("--out", out, (".json",))
     if picture:
         cli.check_file("--picture", picture, asking.PICTURES)
-    asked = asking.Asked(form, key, tempo, minutes, meter, bars, chords)
+    asked = asking.Asked(form, key, tempo, minutes, meter, bars, chords, mode)
     dials = {"temperature": temperature, "top_p": top_p, "variation": variation}
     with cli.stages("Composing"):
         from structure.files import whole_file
@@ -158,8 +159,11 @@ def _composed(
             asking.open_sequencer(sequencer), request, seed=cli.chosen_seed(seed)
         )
     half = HalfPlan.read(plan)
+    written = half.kept.get("seed")
     if seed is None:
-        seed = half.kept.get("seed")
+        seed = written
+    elif written is not None and seed != written:
+        raise cli.RequestError(f"--seed {seed}; {plan} says {written} already")
     return complete(
         asking.open_sequencer(sequencer), half, seed=cli.chosen_seed(seed), **more
     )

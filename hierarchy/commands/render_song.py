@@ -32,6 +32,7 @@ def render_song(
     ] = None,
     style: asking.Style = None,
     key: asking.Key = None,
+    mode: asking.Mode = None,
     tempo: asking.Tempo = None,
     minutes: asking.Minutes = None,
     bars: asking.Bars = None,
@@ -173,7 +174,7 @@ def render_song(
         cli.check_file("--picture", picture, asking.PICTURES)
     if arrangement:
         cli.check_file("--arrangement", arrangement, asking.PICTURES)
-    asked = asking.Asked(form, key, tempo, minutes, meter, bars, chords)
+    asked = asking.Asked(form, key, tempo, minutes, meter, bars, chords, mode)
     if plan and (given := asked.names()):
         raise cli.RequestError(
             f"{given} with --plan: the plan says that already; edit {plan} or leave "
