@@ -8,12 +8,15 @@ tell (letters, bars, chords, a tempo) stays None and is never made up.
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
 
 from structure.errors import RequestError
-from structure.functions import LABELS
+from structure.functions import Label
 from structure.harmony import Chord, Key, pitch_class
 from structure.plan import BEATS_PER_BAR, SongPlan
 
@@ -99,7 +102,8 @@ def read_annotations(
     songs: dict[str, AnnotatedSong] = {}
     for path in paths:
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            # Not splitlines, which also cuts at rarer breaks that JSON allows in text.
+            lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise RequestError(f"cannot read the annotations {path}: {error}") from None
         for number, line in enumerate(lines, 1):
@@ -125,78 +129,127 @@ def song_from_json(line: str) -> AnnotatedSong:
         RequestError: saying which key is missing or wrong.
     """
     try:
-        raw = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise RequestError(f"not JSON: {error}") from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("sections"), list):
-        raise RequestError("a song is an object with a list of sections")
-    try:
-        song_id, split = str(raw["id"]), str(raw["split"])
-        source = str(raw["source"])
-    except KeyError as missing:
-        raise RequestError(f"song has no {missing}") from None
-    if split not in SPLITS:
-        raise RequestError(f"split {split!r}; there are {', '.join(SPLITS)}")
-    if not raw["sections"]:
-        raise RequestError(f"song {song_id} has no sections")
-    tonic = raw.get("tonic")
-    sections = []
-    for number, section in enumerate(raw["sections"]):
-        try:
-            sections.append(_section(section, tonic))
-        except RequestError as error:
-            raise RequestError(f"section {number} of {song_id}: {error}") from None
-    meter = raw.get("meter")
-    tempo = raw.get("tempo_bpm")
-    if tempo is not None and not (isinstance(tempo, int | float) and tempo > 0):
-        raise RequestError(f"tempo_bpm {tempo!r} of {song_id}; a positive number fits")
-    mode = raw.get("mode")
-    if mode not in ("maj", "min", "mixed", None):
-        raise RequestError(f"mode {mode!r} of {song_id}; maj, min, mixed or null fit")
+        raw = _Song.model_validate_json(line)
+    except pydantic.ValidationError as error:
+        raise RequestError(_flaw(error)) from None
     return AnnotatedSong(
-        id=song_id,
-        source=source,
-        group=str(raw.get("group", song_id)),
-        split=split,
-        genre=str(raw.get("class") or ""),
-        tempo=tempo,
-        meter=meter if meter in BEATS_PER_BAR else None,
-        mode=mode,
-        sections=tuple(sections),
+        id=raw.id,
+        source=raw.source,
+        group=raw.id if raw.group is None else raw.group,
+        split=raw.split,
+        genre=raw.genre or "",
+        tempo=raw.tempo_bpm,
+        meter=raw.meter if raw.meter in BEATS_PER_BAR else None,
+        mode=raw.mode,
+        sections=tuple(section.annotated(raw.tonic) for section in raw.sections),
     )
 
 
-def _section(raw: object, tonic: str | None) -> AnnotatedSection:
-    if not isinstance(raw, dict) or raw.get("label") not in LABELS:
-        label = raw.get("label") if isinstance(raw, dict) else raw
-        raise RequestError(f"label {label!r}; there are {', '.join(LABELS)}")
-    bars = raw.get("bars")
-    chords = tonics = None
-    if isinstance(bars, list):
-        chords = tuple(tuple(bar) for bar in bars)
-        if not all(chords):
-            raise RequestError("a bar without a chord; a silent bar is ['N']")
-        for chord in {chord for bar in chords for chord in bar}:
-            Chord.parse(chord)
-        home = raw.get("tonic") or tonic
-        if home is None:
-            raise RequestError("chords without a tonic")
-        tonics = [pitch_class(home)] * len(chords)
-        for first, changed in raw.get("tonic_changes") or ():
-            tonics[first:] = [pitch_class(changed)] * (len(chords) - first)
-        bars = len(chords)
-    elif bars is not None and not (isinstance(bars, int) and bars >= 0):
-        raise RequestError(f"bars {bars!r}; a count, a list of bars or null fits")
-    return AnnotatedSection(
-        label=raw["label"],
-        letter=raw.get("letter"),
-        # A section shorter than its first downbeat has no bars worth learning.
-        bars=bars or None,
-        end=raw.get("end_s"),
-        energy=raw.get("energy"),
-        chords=chords or None,
-        tonics=tuple(tonics) if tonics else None,
-    )
+# ---- What a line may say ----------------------------------------------------------
+
+
+def _read_by(parse: Callable[[str], object]) -> pydantic.AfterValidator:
+    """Text that `parse` understands; it stays as it was written."""
+
+    def checked(text: str) -> str:
+        parse(text)
+        return text
+
+    return pydantic.AfterValidator(checked)
+
+
+def _some(what: str) -> pydantic.AfterValidator:
+    """At least one; pydantic's own check speaks up beside every flaw within."""
+
+    def checked(items: tuple) -> tuple:
+        if not items:
+            raise ValueError(what)
+        return items
+
+    return pydantic.AfterValidator(checked)
+
+
+_Name = Annotated[
+    str, pydantic.BeforeValidator(lambda x: str(x) if isinstance(x, int) else x)
+]
+_Tonic = Annotated[str, _read_by(lambda name: name and pitch_class(name))]
+_ChordName = Annotated[str, _read_by(Chord.parse)]
+_Bar = Annotated[
+    tuple[_ChordName, ...], _some("a bar without a chord; a silent bar is ['N']")
+]
+_BarIndex = Annotated[int, pydantic.Field(ge=0)]
+_Bars = Annotated[
+    Annotated[_BarIndex, pydantic.Tag("count")]
+    | Annotated[tuple[_Bar, ...], pydantic.Tag("list")],
+    pydantic.Discriminator(lambda bars: "list" if isinstance(bars, list) else "count"),
+]
+
+
+class _Strict(pydantic.BaseModel):
+    # Files say more about a song than is learned: other keys are left alone.
+    model_config = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Section(_Strict):
+    label: Label
+    letter: str | None = None
+    bars: _Bars | None = None
+    end_s: float | None = pydantic.Field(default=None, ge=0)
+    energy: float | None = pydantic.Field(default=None, ge=0, le=1)
+    tonic: _Tonic | None = None
+    tonic_changes: tuple[tuple[_BarIndex, _Tonic], ...] | None = None
+
+    def annotated(self, tonic: str | None) -> AnnotatedSection:
+        """The section as a value, in a song with this tonic."""
+        bars, chords, tonics = self.bars, None, None
+        if isinstance(bars, tuple):
+            chords, bars = bars, len(bars)
+            tonics = [pitch_class(self.tonic or tonic)] * bars
+            for first, changed in self.tonic_changes or ():
+                tonics[first:] = [pitch_class(changed)] * (bars - first)
+        return AnnotatedSection(
+            label=self.label,
+            letter=self.letter,
+            # A section shorter than its first downbeat has no bars worth learning.
+            bars=bars or None,
+            end=self.end_s,
+            energy=self.energy,
+            chords=chords or None,
+            tonics=tuple(tonics) if tonics else None,
+        )
+
+
+class _Song(_Strict):
+    id: _Name
+    source: _Name
+    split: Literal["train", "valid", "test"]
+    group: _Name | None = None
+    genre: str | None = pydantic.Field(default=None, alias="class")
+    tempo_bpm: float | None = pydantic.Field(default=None, gt=0)
+    meter: str | None = None
+    mode: Literal["maj", "min", "mixed"] | None = None
+    tonic: _Tonic | None = None
+    sections: Annotated[tuple[_Section, ...], _some("no sections; a song has some")]
+
+    @pydantic.model_validator(mode="after")
+    def _chords_have_a_tonic(self):
+        for number, section in enumerate(self.sections):
+            if isinstance(section.bars, tuple) and not (section.tonic or self.tonic):
+                raise ValueError(f"sections.{number} has chords without a tonic")
+        return self
+
+
+def _flaw(error: pydantic.ValidationError) -> str:
+    """The first flaw of a line, with its key and what came, and how many more."""
+    first, *others = error.errors(include_url=False)
+    # The names of the two ways to write bars are ours and no keys.
+    keys = [str(key) for key in first["loc"] if key not in ("count", "list")]
+    said = first["msg"].removeprefix("Value error, ")
+    more = f" (and {len(others)} more)" if others else ""
+    if not keys:
+        return said + more
+    came = "" if first["type"] == "missing" else f" {reprlib.repr(first['input'])}"
+    return f"{'.'.join(keys)}{came}: {said}{more}"
 
 
 def song_from_plan(

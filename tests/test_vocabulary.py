@@ -238,3 +238,54 @@ def test_a_song_with_chords_is_kept_over_one_without(tmp_path):
 def test_a_flaw_in_a_file_is_named_with_its_line(tmp_path, change, reason):
     with pytest.raises(RequestError, match=rf"songs.jsonl, line 1: .*{reason}"):
         read_annotations([annotated(tmp_path, **change)])
+
+
+@pytest.mark.parametrize(
+    "key, change",
+    [
+        ("tonic", {"tonic": 0}),
+        ("tonic", {"tonic": "H"}),
+        ("meter", {"meter": [4, 4]}),
+        ("tempo_bpm", {"tempo_bpm": float("nan")}),
+        ("sections.0.letter", {"letter": 1}),
+        ("sections.0.bars.0", {"bars": [1, 2]}),
+        ("sections.0.bars.0", {"bars": [None, ["C"]]}),
+        ("sections.0.bars.1", {"bars": [["C"], []]}),
+        ("sections.0.bars", {"bars": -8}),
+        ("sections.0.end_s", {"end_s": "1:20"}),
+        ("sections.0.end_s", {"end_s": float("nan")}),
+        ("sections.0.energy", {"energy": "x"}),
+        ("sections.0.energy", {"energy": float("nan")}),
+        ("sections.0.tonic_changes.0", {"tonic_changes": [1, "D"]}),
+        ("sections.0.tonic_changes.0.0", {"tonic_changes": [[-1, "D"]]}),
+    ],
+)
+def test_what_is_no_music_is_refused_by_line_and_key(tmp_path, key, change):
+    if key.startswith("sections"):
+        verse = {"label": "verse", "letter": "A", "bars": [["C"], ["G"]]}
+        change = {"tonic": "C", "sections": [verse | change]}
+    with pytest.raises(RequestError) as refused:
+        read_annotations([annotated(tmp_path, **change)])
+    assert f"songs.jsonl, line 1: {key} " in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_brackets_without_end_are_no_song(tmp_path):
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000)
+    with pytest.raises(RequestError, match=r"deep.jsonl, line 1: Invalid JSON"):
+        read_annotations([tmp_path / "deep.jsonl"])
+
+
+def test_a_mark_of_byte_order_and_rare_line_breaks_are_no_part_of_a_song(tmp_path):
+    plain = annotated(tmp_path, group="one\u2028two")
+    text = json.dumps(json.loads(plain.read_text()), ensure_ascii=False)
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n")
+    assert read_annotations([marked]) == read_annotations([plain])
+
+
+def test_a_change_of_key_lasts_to_the_end_of_its_section(tmp_path):
+    verse = {"label": "verse", "bars": [["C"]] * 4, "tonic_changes": [[1, "D"]]}
+    rows = [verse, verse | {"tonic": "A", "tonic_changes": None}]
+    (song,) = read_annotations([annotated(tmp_path, tonic="C", sections=rows)])
+    assert [s.tonics for s in song.sections] == [(0, 2, 2, 2), (9, 9, 9, 9)]
