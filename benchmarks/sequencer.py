@@ -253,6 +253,25 @@ def copies(songs: Sequence[Song], known: set[tuple], *, plain: bool) -> float:
     return float(np.mean(hits))
 
 
+def functions(song: Song) -> dict[str, list[str]]:
+    """The labels of each idea of a song."""
+    found: dict[str, list[str]] = {}
+    for label, letter in zip(song.labels, song.letters, strict=True):
+        found.setdefault(letter, []).append(label)
+    return found
+
+
+def kept_ideas(song: Song) -> list[bool]:
+    """Whether each verse but the first, and chorus, has the idea of one before it."""
+    kept, before = [], set()
+    for label, letter in zip(song.labels, song.letters, strict=True):
+        if label in ("verse", "chorus"):
+            if any(one == label for one, _ in before):
+                kept.append((label, letter) in before)
+            before.add((label, letter))
+    return kept
+
+
 KNOBS = ("temperature", "top_p", "variation")
 """What of a request can be tried."""
 
@@ -267,6 +286,15 @@ SHARES: dict[str, Measure] = {
     "ideas a song": lambda songs: np.mean([len(set(s.letters)) for s in songs]),
     "sections that return": lambda songs: np.mean(
         [x in s.letters[:i] for s in songs for i, x in enumerate(s.letters)]
+    ),
+    "verses and choruses that have an earlier one's idea": lambda songs: np.mean(
+        [has for s in songs for has in kept_ideas(s)]
+    ),
+    "songs with one idea for verse and chorus": lambda songs: np.mean(
+        [
+            any({"verse", "chorus"} <= set(found) for found in functions(s).values())
+            for s in songs
+        ]
     ),
     "songs that open with an intro": lambda songs: np.mean(
         [s.labels[0] == "intro" for s in songs]

@@ -105,7 +105,7 @@ class SongRequest:
     title: str = "Untitled"
     temperature: float = 0.95
     top_p: float = 0.99
-    variation: float = 0.5
+    variation: float = 1.0
     melody: bool = True
 
     def __post_init__(self):
