@@ -94,6 +94,15 @@ def source_token(song: AnnotatedSong) -> int:
     return NUMBER["source", name if name in SOURCES else "yours"]
 
 
+def is_too_long(song: AnnotatedSong) -> bool:
+    """Whether a section has more bars than can be told; its chords are then none."""
+    return any(
+        section.bars is not None and section.bars > MOST_BARS
+        for section in song.sections
+        if section.label != "silence"
+    )
+
+
 def song_tokens(song: AnnotatedSong) -> list[tuple[int, float | None]]:
     """All tokens of a song; silence is dropped.
 
@@ -130,7 +139,7 @@ def song_tokens(song: AnnotatedSong) -> list[tuple[int, float | None]]:
             reader.push(token)
         tokens += part
     tokens.append((END, ends[-1]))
-    if all(s.chords and s.bars <= MOST_BARS for s in sections):
+    if all(s.chords for s in sections) and not is_too_long(song):
         for section in sections:
             for bar, tonic in zip(section.chords, section.tonics, strict=True):
                 tokens += [(token, None) for token in bar_tokens(bar, tonic)]

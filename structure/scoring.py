@@ -42,12 +42,14 @@ class Score:
         bits: the mean over all outcomes.
         low, high: 95% interval of the mean, songs drawn again (bootstrap).
         outcomes: how many were foreseen.
+        songs: how many songs had some.
     """
 
     bits: float
     low: float
     high: float
     outcomes: int
+    songs: int
 
 
 class Costs(NamedTuple):
@@ -147,7 +149,11 @@ def summary(songs: Sequence[Sums]) -> dict[str, Score]:
         low, high = np.percentile(means, [2.5, 97.5])
         bits, outcomes = table.sum(axis=0)
         scores[name] = Score(
-            float(bits / outcomes), float(low), float(high), int(outcomes)
+            float(bits / outcomes),
+            float(low),
+            float(high),
+            outcomes=int(outcomes),
+            songs=len(table),
         )
     return scores
 

@@ -168,6 +168,39 @@ def form(number, **changes):
     } | changes
 
 
+def lasting(bars):
+    section = {"label": "verse", "letter": "A", "bars": [["C"]] * bars}
+    return form(0, id=f"of {bars} bars", tonic="C", sections=[section])
+
+
+def test_songs_that_are_too_long_to_be_scored_are_named_and_not_counted(
+    tmp_path, model
+):
+    file = written(tmp_path / "h.jsonl", [form(0), lasting(64), lasting(65)])
+    asked = ("--model", model, "--harmony", file, "--forms", file)
+    said = json.loads(run(*asked, "--json").stdout)
+    assert said["songs"]["harmony"] == 1 and said["songs"]["forms"] == 3
+    assert said["left_out"] == {
+        "no chords in some section": ["form 0"],
+        "a section of more than 64 bars": ["of 65 bars"],
+    }
+    chord, bars = (
+        said["sequencer"][group][row]
+        for group, row in (("harmony", "chord"), ("forms", "bars"))
+    )
+    assert (chord["songs"], chord["outcomes"]) == (1, 64)
+    assert (bars["songs"], bars["outcomes"]) == (2, 7)
+    *rows, last = run(*asked).stdout.splitlines()
+    assert last == (
+        "chords of 1 of 3 songs; 1 has no chords in some section, "
+        "1 has a section of more than 64 bars"
+    )
+    of = {row.split("  ")[0]: row.split("  ")[-1] for row in rows}
+    assert of["chords"] == "1 of 3 songs"
+    assert of["bars of a section, 1 to 64"] == "2 of 3 songs"
+    assert of["section labels and the end"] == "3 songs"
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -175,13 +208,21 @@ def form(number, **changes):
         (["--forms", "f.jsonl", "--split", "exam"], "train, valid, test and all"),
         (["--forms", "f.jsonl", "--split", "valid"], "0 train, 0 valid, 1 test"),
         (["--forms", "f.jsonl", "--baseline"], "no song of the split train"),
-        (["--harmony", "f.jsonl"], "none of 1 songs has chords"),
+        (
+            ["--harmony", "f.jsonl"],
+            "none of 1 songs can be scored; 1 has no chords in some section",
+        ),
+        (
+            ["--harmony", "long.jsonl"],
+            "none of 1 songs can be scored; 1 has a section of more than 64 bars",
+        ),
         (["--harmony", "none.jsonl"], "none.jsonl"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "f.jsonl", [form(0)])
+    written(tmp_path / "long.jsonl", [lasting(65)])
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())

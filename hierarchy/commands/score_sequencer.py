@@ -19,7 +19,7 @@ ROWS = {
     "forms": {
         "label": "section labels and the end",
         "letter": "which idea",
-        "bars": "bars of a section",
+        "bars": "bars of a section, 1 to 64",
     },
     "pop": {"label": "section labels and the end, pop only"},
     "harmony": {
@@ -32,6 +32,10 @@ ROWS = {
     },
 }
 """What is printed of each group of songs."""
+
+WITHOUT_CHORDS = "no chords in some section"
+TOO_LONG = "a section of more than 64 bars"
+"""Why chords are not scored, after "3 songs have"."""
 
 
 def score_sequencer(
@@ -70,7 +74,9 @@ def score_sequencer(
     A song is read from its start; each outcome costs the log of its odds given all
     that came before. Fewer bits are better. The intervals hold 95% of the means of
     songs drawn again (bootstrap). Songs are JSON, one a line, as in
-    `train-sequencer --annotations`.
+    `train-sequencer --annotations`. Sections of more than 64 bars are not scored for
+    their length, and songs with such a section not for their chords; how many songs
+    each row is of is said beside it.
 
     Examples:
 
@@ -85,15 +91,16 @@ def score_sequencer(
     with cli.stages("Reading") as stage:
         sequencer = asking.open_sequencer(model)
         groups: dict[str, list[AnnotatedSong]] = {}
+        left_out: dict[str, list[str]] = {}
         if forms:
-            songs = _songs("--forms", forms, split)
-            groups["forms"] = songs
+            groups["forms"] = _songs("--forms", forms, split)
         if harmony:
             songs = _songs("--harmony", harmony, split)
-            groups["harmony"] = [song for song in songs if song.has_chords]
+            groups["harmony"], left_out = _with_chords(songs)
             if not groups["harmony"]:
                 raise cli.RequestError(
-                    f"--harmony: none of {len(songs)} songs has chords in all sections"
+                    f"--harmony: none of {len(songs)} songs can be scored; "
+                    + _told(left_out)
                 )
         from structure.annotations import read_annotations
         from structure.counting import counted_bits
@@ -125,13 +132,14 @@ def score_sequencer(
         "model": str(model or "default"),
         "split": split,
         "songs": counts,
+        "left_out": left_out,
     }
     for name, tables in scores.items():
         result[name] = {
             group: {row: dataclasses.asdict(one) for row, one in table.items()}
             for group, table in tables.items()
         }
-    cli.answer(result, as_json=as_json, text=_table(counts, scores))
+    cli.answer(result, as_json=as_json, text=_table(counts, left_out, scores))
 
 
 def _kept(group: str, scores: dict[str, Score]) -> dict[str, Score]:
@@ -156,20 +164,59 @@ def _songs(option: str, files: list[Path], split: str) -> list[AnnotatedSong]:
     return chosen
 
 
+def _with_chords(
+    songs: list[AnnotatedSong],
+) -> tuple[list[AnnotatedSong], dict[str, list[str]]]:
+    """The songs whose chords can be foreseen, and the ids of the others by reason."""
+    from structure.encoding import is_too_long
+
+    kept, left_out = [], {}
+    for song in songs:
+        if not song.has_chords or all(s.label == "silence" for s in song.sections):
+            left_out.setdefault(WITHOUT_CHORDS, []).append(song.id)
+        elif is_too_long(song):
+            left_out.setdefault(TOO_LONG, []).append(song.id)
+        else:
+            kept.append(song)
+    return kept, left_out
+
+
+def _told(left_out: dict[str, list[str]]) -> str:
+    """Why songs were left out, each reason with how many."""
+    return ", ".join(
+        f"{len(ids)} {'have' if len(ids) > 1 else 'has'} {reason}"
+        for reason, ids in left_out.items()
+    )
+
+
 def _table(
-    songs: dict[str, int], scores: dict[str, dict[str, dict[str, Score]]]
+    songs: dict[str, int],
+    left_out: dict[str, list[str]],
+    scores: dict[str, dict[str, dict[str, Score]]],
 ) -> str:
     lines = []
+    missing = sum(map(len, left_out.values()))
+    all_songs = songs | {"harmony": songs.get("harmony", 0) + missing}
     wide = max(len(text) for rows in ROWS.values() for text in rows.values())
     for group, rows in ROWS.items():
         for row, text in rows.items():
-            cells = [
-                f"{one.bits:6.3f} [{one.low:.3f}, {one.high:.3f}]"
+            found = [
+                one
                 for tables in scores.values()
                 if (one := tables.get(group, {}).get(row)) is not None
             ]
-            if cells:
-                lines.append(f"{text:{wide}}  {'  '.join(cells)}  {songs[group]} songs")
+            if found:
+                cells = "  ".join(
+                    f"{one.bits:6.3f} [{one.low:.3f}, {one.high:.3f}]" for one in found
+                )
+                known, of = found[0].songs, all_songs[group]
+                count = f"{known} of {of}" if known < of else f"{known}"
+                lines.append(f"{text:{wide}}  {cells}  {count} songs")
+    if left_out:
+        lines.append(
+            f"chords of {songs['harmony']} of {all_songs['harmony']} songs; "
+            + _told(left_out)
+        )
     head = "  ".join(f"{name:22}" for name in scores)
     return f"{'bits':{wide}}  {head}\n" + "\n".join(lines)
 
