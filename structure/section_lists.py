@@ -6,7 +6,8 @@
     Sonic Visualiser     time,label or time,value,duration,label
     beats                time, or time and position in the bar
 
-Reading tells them apart by what is in them. Times are seconds or minutes:seconds.
+Reading tells them apart by what is in them. Times are seconds or minutes:seconds,
+with a point or, in columns apart by tabs, blanks or semicolons, a comma (16,3).
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from structure.markup import OPEN_END, Beat, Markup, Span
 from structure.plan import SongPlan
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)")
+# One or two times at the start of a line, before anything but another comma.
+_COMMA_TIME = r"(?:\d+:){0,2}\d+(?:[.,]\d+)?"
+_COMMA_TIMES = re.compile(rf"{_COMMA_TIME}(?:[\t; ]+{_COMMA_TIME})?(?=[\t; ]|$)")
+_ROUNDED = 0.05
+"""Seconds by which a section may reach into the next: tools round each time."""
 _LARGE = re.compile(r"[A-Z]'*")
 _SMALL = re.compile(r"[a-z]'*")
 
@@ -79,7 +85,7 @@ def _rows(text: str) -> list[_Row]:
         # Audacity puts frequencies in lines of their own; comments start with #.
         if line.strip() and not line.lstrip().startswith(("\\", "#"))
     ]
-    cells = [(number, _cells(line)) for number, line in lines]
+    cells = [(number, _cells(line)) for number, line in _with_points(lines)]
     if cells and _seconds(cells[0][1][0]) is None and len(cells) > 1:
         cells = cells[1:]  # A header.
     for number, row in cells:
@@ -88,7 +94,7 @@ def _rows(text: str) -> list[_Row]:
                 f"line {number} starts with {row[0]!r}, which is no time"
             )
     columns = [row for _, row in cells]
-    if all(len(row) >= 4 and _numbers(row[:3]) for row in columns):
+    if all(_is_region(row) for row in columns):
         # Regions of Sonic Visualiser: time, value, duration, label.
         return [
             _Row(t := _seconds(row[0]), t + _seconds(row[2]), row[3]) for row in columns
@@ -97,14 +103,16 @@ def _rows(text: str) -> list[_Row]:
         spans = [
             _Row(_seconds(row[0]), _seconds(row[1]), _label(row[2:])) for row in columns
         ]
-        if all(row.end > row.start for row in spans) and not _overlap(spans):
-            return spans
+        some_last = 2 * sum(row.end > row.start for row in spans) > len(spans)
+        flaw = _flaw(cells, spans)
+        if some_last and flaw is None:
+            return _apart(spans)
         if all(len(row) == 2 and _is_position(row[1]) for row in columns):
             return [_Row(_seconds(row[0]), None, row[1]) for row in columns]
-        if not all(len(row) == 3 for row in columns):
-            _refuse(cells, spans)
+        if flaw and (some_last or not all(len(row) == 3 for row in columns)):
+            raise RequestError(flaw)
         # Layers of time, value and label: the value is a plotted number.
-        return [_Row(_seconds(row[0]), None, row[2]) for row in columns]
+        return [_Row(_seconds(row[0]), None, _label(row[2:])) for row in columns]
     rows = [_Row(_seconds(row[0]), None, _label(row[1:])) for row in columns]
     for (number, _), (before, after) in zip(
         cells[1:], itertools.pairwise(rows), strict=True
@@ -117,21 +125,52 @@ def _rows(text: str) -> list[_Row]:
     return rows
 
 
-def _refuse(cells: Sequence[tuple[int, list[str]]], spans: Sequence[_Row]) -> None:
-    """Say which line lasts no time, or overlaps the one before."""
-    before = 0.0
+def _with_points(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The lines with points in their times, where all write decimal commas."""
+    found = [_COMMA_TIMES.match(line) for _, line in lines]
+    first = 0 if found and found[0] else 1  # A header may come before.
+    times = found[first:]
+    if not all(times) or not any("," in match[0] for match in times):
+        return lines
+    if all(match.end() == len(match.string) for match in times) and not any(
+        re.search(r"[\t; ]", match[0]) for match in times
+    ):
+        # Beats write a time and a position, apart by a comma.
+        number, line = lines[first]
+        if all(_is_position(match[0].partition(",")[2]) for match in times):
+            return lines
+        raise RequestError(
+            f"line {number}, {line!r}, may be one time or two columns; write the times "
+            "with points"
+        )
+    return lines[:first] + [
+        (number, match[0].replace(",", ".") + line[match.end() :])
+        for (number, line), match in zip(lines[first:], times, strict=True)
+    ]
+
+
+def _flaw(cells: Sequence[tuple[int, list[str]]], spans: Sequence[_Row]) -> str | None:
+    """Which line ends before it starts, or starts before the one above it ends."""
+    last, before = None, None
     for (number, _), row in zip(cells, spans, strict=True):
-        if row.end <= row.start or row.start < before - 0.02:
-            raise RequestError(
-                f"line {number} lasts from {row.start:g} to {row.end:g} s, the one "
-                f"before it until {before:g} s; sections end after they start and do "
-                "not overlap"
+        if row.end < row.start:
+            return (
+                f"line {number} lasts from {row.start:g} to {row.end:g} s; sections "
+                "end after they start"
             )
-        before = row.end
+        if before is not None and row.start < max(before.start, before.end - _ROUNDED):
+            return (
+                f"line {number} starts at {row.start:g} s, while line {last} lasts from "
+                f"{before.start:g} to {before.end:g} s; sections do not overlap"
+            )
+        last, before = number, row
+    return None
 
 
 def _cells(line: str) -> list[str]:
-    if "," in line and _seconds(line.split(",")[0]) is not None:
+    if ";" in line and _seconds(line.split(";")[0].strip()) is not None:
+        cells = next(csv.reader(io.StringIO(line), delimiter=";"))
+    elif "," in line and _seconds(line.split(",")[0]) is not None:
         cells = next(csv.reader(io.StringIO(line)))
     elif "\t" in line:
         cells = line.split("\t")
@@ -156,13 +195,22 @@ def _seconds(text: str) -> float | None:
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds)
 
 
-def _numbers(cells: Sequence[str]) -> bool:
-    return all(re.fullmatch(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?", cell) for cell in cells)
+def _is_region(cells: Sequence[str]) -> bool:
+    """Whether these are time, value, duration and label."""
+    if len(cells) < 4:
+        return False
+    time, value, duration = cells[:3]
+    number = re.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", value)
+    return None not in (_seconds(time), number, _seconds(duration))
 
 
-def _overlap(rows: Sequence[_Row]) -> bool:
-    pairs = itertools.pairwise(rows)
-    return any(after.start < before.end - 0.02 for before, after in pairs)
+def _apart(rows: Sequence[_Row]) -> list[_Row]:
+    """The same, each until the next at most; what lasts no time lasts until then."""
+    ends = [*(row.start for row in rows[1:]), OPEN_END]
+    return [
+        dataclasses.replace(row, end=min(row.end, end) if row.end > row.start else None)
+        for row, end in zip(rows, ends, strict=True)
+    ]
 
 
 def _is_position(label: str) -> bool:

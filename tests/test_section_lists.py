@@ -82,6 +82,15 @@ def test_salami_has_large_and_small_sections(tmp_path):
         ("0.0,1.0,10.5,verse\n10.5,2.0,9.5,chorus\n", [10.5, 20]),  # with values
         ("# mine\n0:00 Verse\n0:10.5 Chorus\n0:20 end\n", [10.5, 20]),  # by hand
         ("\ufeff0\tVerse A\r\n10.5\tChorus A\r\n", [10.5, OPEN_END]),
+        ("0\t10,5\tverse\n10,5\t20,0\tchorus\n", [10.5, 20]),  # decimal commas
+        ("0.0\t10,5\tverse\n10,5\t20\tchorus, loud\n", [10.5, 20]),
+        ("start;end;label\n0,0;10,5;verse\n10,5;20,0;chorus\n", [10.5, 20]),
+        ("0,00 Verse\n0:10,5 Chorus\n0:20 end\n", [10.5, 20]),
+        ("0,0 10,5 verse 1,2\n10,5 20 chorus\n", [10.5, 20]),
+        ("0\t10.54\tverse\n10.5\t20\tchorus\n", [10.5, 20]),  # rounded ends
+        ("0\t0\tverse\n10.5\t10.5\tchorus\n", [10.5, OPEN_END]),  # points
+        ("0 10.5 verse\n10.5 20 chorus\n20 20 end\n", [10.5, 20]),
+        ("0.0,1.0,verse\n10.5,2.0,chorus\n", [10.5, OPEN_END]),  # plotted values
     ],
 )
 def test_verse_and_chorus_in_many_forms(tmp_path, text, ends):
@@ -117,6 +126,11 @@ def test_chords_and_beats_are_told_from_sections(tmp_path):
         ("0 10 verse\nten 20 chorus\n", "line 2"),
         ("0\t10\tverse\n5\t4\tchorus\n9\t8\tx\ty\n", "line 2"),
         ("10\tverse\n0\tchorus\n", "line 2"),
+        ("0 10 verse\n5 15 chorus\n", "line 2 starts at 5 s, while line 1 lasts"),
+        ("0 10 verse\n9.94 15 chorus\n", "line 2 starts at 9.94 s"),
+        ("# mine\n0 9 a\n9 20 b\n8 30 c\n", "line 4 starts at 8 s, while line 3"),
+        ("0\t10\ta\n10\t5\tb\n20\t30\tc\n", "line 2 lasts from 10 to 5 s"),
+        ("0,25\n16,31\n32,64\n", "'0,25', may be one time or two columns"),
     ],
 )
 def test_malformed_lists_are_refused_by_name_and_line(tmp_path, text, reason):
