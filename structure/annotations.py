@@ -8,6 +8,8 @@ tell (letters, bars, chords, a tempo) stays None and is never made up.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,7 +19,7 @@ import pydantic
 
 from structure.errors import RequestError
 from structure.functions import Label
-from structure.harmony import Chord, Key, pitch_class
+from structure.harmony import PITCH_CLASSES, Chord, Key, pitch_class
 from structure.plan import BEATS_PER_BAR, SongPlan
 
 SPLITS = ("train", "valid", "test")
@@ -143,6 +145,46 @@ def song_from_json(line: str) -> AnnotatedSong:
         mode=raw.mode,
         sections=tuple(section.annotated(raw.tonic) for section in raw.sections),
     )
+
+
+def song_to_json(song: AnnotatedSong) -> str:
+    """One line of an annotation file that `song_from_json` reads as this song."""
+    line = {
+        "id": song.id,
+        "source": song.source,
+        "group": song.group,
+        "split": song.split,
+        "class": song.genre or None,
+        "tempo_bpm": song.tempo,
+        "meter": song.meter,
+        "mode": song.mode,
+        "sections": [_section_json(section) for section in song.sections],
+    }
+    return json.dumps(_known(line))
+
+
+def _section_json(section: AnnotatedSection) -> dict[str, object]:
+    tonics = section.tonics or ()
+    changes = [
+        (bar, PITCH_CLASSES[after])
+        for bar, (before, after) in enumerate(itertools.pairwise(tonics), 1)
+        if after != before
+    ]
+    return _known(
+        {
+            "label": section.label,
+            "letter": section.letter,
+            "end_s": section.end,
+            "bars": section.chords or section.bars,
+            "energy": section.energy,
+            "tonic": PITCH_CLASSES[tonics[0]] if tonics else None,
+            "tonic_changes": changes or None,
+        }
+    )
+
+
+def _known(values: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 # ---- What a line may say ----------------------------------------------------------

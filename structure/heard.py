@@ -59,7 +59,7 @@ class Heard:
             early, late = self.boundaries[number : number + 2]
             first, last = np.searchsorted(starts, [early - 1e-6, late - 1e-6])
             bars = [
-                _bar_chords(self.chords[beat : beat + beats_per_bar], beats_per_bar)
+                bar_chords(self.chords[beat : beat + beats_per_bar], beats_per_bar)
                 for beat in self.downbeats[first:last]
             ]
             sections.append(
@@ -108,7 +108,7 @@ class Heard:
             ) from None
 
 
-def _bar_chords(beats: tuple[str, ...], beats_per_bar: int) -> tuple[str, ...]:
+def bar_chords(beats: tuple[str, ...], beats_per_bar: int) -> tuple[str, ...]:
     """The chords of a bar as few as can be: one, two halves, or one for each beat."""
     beats = beats + beats[-1:] * (beats_per_bar - len(beats))
     if len(set(beats)) == 1:

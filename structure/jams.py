@@ -217,7 +217,7 @@ def read_jams(path: str | Path) -> Markup:
                 for chord in _read_spans(first("chord_harte", "chord"))
             ),
             keys=tuple(
-                dataclasses.replace(key, value=str(_read_key(key.value)))
+                dataclasses.replace(key, value=str(read_key(key.value)))
                 for key in _read_spans(first("key_mode"))
                 if key.value != "N"
             ),
@@ -284,7 +284,8 @@ def _read_spans(found) -> tuple[Span, ...]:
     )
 
 
-def _read_key(text: str) -> Key:
+def read_key(text: str) -> Key:
+    """A key as mode and tonic, "D:dorian", as the major or minor it is nearest to."""
     tonic, _, mode = text.partition(":")
     return Key.parse(f"{tonic}:{'min' if mode in _MINOR_MODES else 'maj'}")
 

@@ -249,7 +249,7 @@ def _is_end(label: str) -> bool:
 
 def _sections(rows: list[_Row]) -> tuple[Span, ...]:
     """Sections with letter and function apart, as in SALAMI's "A, Verse, (voice"."""
-    said = [_read_label(row.label) for row in rows]
+    said = [read_label(row.label) for row in rows]
     if any(letter and letter[0].isupper() for letter, _ in said):
         # Small letters are phrases within the sections of large ones.
         kept = [
@@ -271,7 +271,7 @@ def _sections(rows: list[_Row]) -> tuple[Span, ...]:
     )
 
 
-def _read_label(label: str) -> tuple[str | None, str]:
+def read_label(label: str) -> tuple[str | None, str]:
     """Letter and function of "A, a, Verse, (voice"; either may be missing."""
     letter, words = None, []
     for part in (part.strip() for part in label.split(",")):
