@@ -181,7 +181,15 @@ def song_from_markup(
         split: "train", "valid" or "test".
         group: the same for all versions of one song; None takes the id.
         genre: the source's class of music.
+
+    Raises:
+        RequestError: if there is no section that is not silence.
     """
+    sections = [span for span in markup.sections if span.function != "silence"]
+    if not sections:
+        raise RequestError(
+            f"{id} has no sections but silence; there is nothing to learn"
+        )
     bars = _Bars(markup)
     keys = [Key.parse(span.value) for span in markup.keys]
     modes = {key.mode for key in keys}
@@ -194,11 +202,7 @@ def song_from_markup(
         tempo=markup.tempo or bars.tempo,
         meter=bars.meter,
         mode=None if not modes else modes.pop() if len(modes) == 1 else "mixed",
-        sections=tuple(
-            _section(span, bars, markup)
-            for span in markup.sections
-            if span.function != "silence"
-        ),
+        sections=tuple(_section(span, bars, markup) for span in sections),
     )
 
 

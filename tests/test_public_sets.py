@@ -171,6 +171,8 @@ def test_what_is_no_track_is_refused(data):
         read_track(types.SimpleNamespace())
     with pytest.raises(RequestError, match="part 'section' of a track"):
         read_track(track(data), section=None)
+    with pytest.raises(RequestError, match="mine has no sections but silence"):
+        song_from_markup(Markup(sections=(Span(0, 9, "Silence"),)), id="mine")
     ticks = data.SectionData(spans(0, 9), "ticks", ["verse"], "open")
     with pytest.raises(RequestError, match="'ticks'"):
         read_track(track(data, sections=ticks))

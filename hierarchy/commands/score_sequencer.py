@@ -96,12 +96,15 @@ def score_sequencer(
             groups["forms"] = _songs("--forms", forms, split)
         if harmony:
             songs = _songs("--harmony", harmony, split)
-            groups["harmony"], left_out = _with_chords(songs)
-            if not groups["harmony"]:
+            scored, left_out = _with_chords(songs)
+            if not scored:
                 raise cli.RequestError(
                     f"--harmony: none of {len(songs)} songs can be scored; "
                     + _told(left_out)
                 )
+            # Songs that are too long cost nothing, but without them other songs would
+            # be drawn for the intervals than were for those that are published.
+            groups["harmony"] = [song for song in songs if song.has_chords]
         from structure.annotations import read_annotations
         from structure.counting import counted_bits
         from structure.scoring import measure, sequencer_bits, summary
@@ -114,6 +117,8 @@ def score_sequencer(
             judges = read_annotations(files, split="valid")
             foreseers["counting"] = counted_bits(counted, judges)
         counts = {group: len(songs) for group, songs in groups.items()}
+        if harmony:
+            counts["harmony"] = len(scored)
         scores: dict[str, dict[str, dict[str, Score]]] = {}
         for name, foresee in foreseers.items():
             scores[name] = {}
