@@ -35,6 +35,9 @@ def use_all_cores(*, most: int = 8) -> int:
         How many devices a program will find.
     """
     available = min(cores(), most)
+    # A device that waits for another holds one of XLA's threads; with no more threads
+    # than cores the other may find none, and starts when the first has ended.
+    os.environ.setdefault("PJRT_NPROC", str(2 * cores()))
     try:
         jax.config.update("jax_num_cpu_devices", 1 << (available.bit_length() - 1))
     except RuntimeError:
