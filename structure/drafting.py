@@ -175,7 +175,11 @@ def _as_it_comes(sequencer, request, header, rng) -> tuple[SectionRequest, ...]:
             return draft.form
         drafts.append(draft)
     off = [max(shortest - draft.bars, draft.bars - longest) for draft in drafts]
-    form = drafts[int(np.argmin(off))].form
+    nearest = drafts[int(np.argmin(off))]
+    if nearest.bars < shortest:
+        # A sequencer that would end at once may not, before a song is long enough.
+        nearest = _invented(sequencer, request, header, rng, None, least=shortest)
+    form = nearest.form
     while len(form) > 1 and given_bars(form) > longest:
         form = form[:-1]
     return form
@@ -213,8 +217,13 @@ def _stretched(form: Sequence[SectionRequest], goal: np.ndarray, rng):
     return lengths.mass(0), stretched
 
 
-def _invented(sequencer, request, header, rng, wanted: int | None) -> Draft:
-    """A form as the sequencer draws it; of about `wanted` bars, if that is asked."""
+def _invented(
+    sequencer, request, header, rng, wanted: int | None, *, least: float = 0.0
+) -> Draft:
+    """A form as the sequencer draws it; of about `wanted` bars, if that is asked.
+
+    It does not end before it has `least` bars.
+    """
     # A song of a few bars has one section, and none has more than its bars.
     most = _MOST_SECTIONS if wanted is None else max(1, min(wanted // 2, 64))
     form: list[SectionRequest] = []
@@ -223,7 +232,10 @@ def _invented(sequencer, request, header, rng, wanted: int | None) -> Draft:
         filled = given_bars(form)
         if wanted is not None and filled > 1.15 * wanted:
             break
-        section = draft.section(SectionRequest(), _ends(filled, wanted))
+        weights = _ends(filled, wanted)
+        if filled < least:
+            weights[END] = 0.0
+        section = draft.section(SectionRequest(), weights)
         if section is None:
             return Draft(tuple(form), ended=True)
         form.append(section)
@@ -320,9 +332,13 @@ class _Drafting:
         writer = self.writer
         weights = np.full(len(TOKENS), 1.0 if self.returns else 0.0)
         weights[NUMBER["letter", "NEW"]] = 1.0 if len(self.names) < self.most else 0.0
-        for token in np.flatnonzero(writer.cursor.allowed()):
-            if _is_of_another_function(writer.cursor, int(token)):
-                weights[token] = 0.0
+        possible = np.flatnonzero(writer.cursor.allowed() & (weights > 0))
+        other = [t for t in possible if _is_of_another_function(writer.cursor, int(t))]
+        # Where there is no room for another idea, any that there is has to do.
+        if len(other) < len(possible):
+            weights[other] = 0.0
+        if not possible.size:
+            weights[:] = 1.0
         token = choose(writer.odds(weights), writer.rng)
         # Asked before it is written: ideas are counted by when they were last heard.
         idea = writer.cursor.idea_of(token)
