@@ -42,10 +42,10 @@ def random_window(net, *, batch: int, frames: int) -> Window:
     )
 
 
-def stepper_of(net, *, item_by_item):
+def stepper_of(net, *, item_by_item, loss=None):
     return Stepper(
         net,
-        Additive(noisy_sums),
+        loss or Additive(noisy_sums),
         validation_loss=Additive(noisy_sums),
         optimizer=optax.sgd(1.0),
         schedule=optax.constant_schedule(1.0),
@@ -121,15 +121,8 @@ def test_each_item_has_noise_of_its_own_and_the_same_alone():
 
 def test_a_loss_that_does_not_add_up_cannot_be_had_item_by_item():
     with pytest.raises(ValueError, match="only an Additive loss"):
-        Stepper(
+        stepper_of(
             tiny_net(),
-            lambda model, batch, key: (jnp.zeros([]), {}),
-            validation_loss=Additive(noisy_sums),
-            optimizer=optax.sgd(1.0),
-            schedule=optax.constant_schedule(1.0),
-            ema_decay=None,
-            seed=0,
-            trainable=nnx.Param,
-            devices=Devices.all(),
             item_by_item=True,
+            loss=lambda model, batch, key: (jnp.zeros([]), {}),
         )

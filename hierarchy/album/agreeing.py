@@ -67,20 +67,21 @@ def agree(
         date=before.date if before else datetime.date.today().isoformat(),
     )
     prints = fingerprint(model), fingerprint(sequencer)
-    same_models = recorded and (recorded.model, recorded.sequencer) == prints
     own = _own_plans(asked)
-    changed = recorded and {n for n in own if own[n] != recorded.own.get(n)}
-    if same_models and before == asked and changed:
+    same = recorded and (recorded.model, recorded.sequencer) == prints
+    if same and before == asked:
+        changed = {n for n in own if own[n] != recorded.own.get(n)}
         absent = {song.number for song in recorded.plan.unplanned}
-        if changed <= absent and alone():
+        if changed and changed <= absent and alone():
             # Songs that could not be planned may be there now; the others stay.
             plan = _plan(asked, model, sequencer, progress)
             recorded = _with_missing(recorded, plan, own)
             folder.record(recorded)
             changed = set()
-    if same_models and before == asked and not changed:
-        _strike_off(folder, recorded, keep_unlike=not replace, trusting=skip_existing)
-        return recorded.plan, prints[0]
+        if not changed:
+            keep = not replace
+            _strike_off(folder, recorded, keep_unlike=keep, trusting=skip_existing)
+            return recorded.plan, prints[0]
     if recorded and not alone():
         raise RequestError(
             f"another run is making {recorded.plan.title!r} in {folder.path}, which "

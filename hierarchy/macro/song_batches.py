@@ -1,7 +1,8 @@
 """Songs side by side: what the sequencer sees in a training step.
 
-Songs of like length share a batch: their forms, and their chords if they have any. A song is sometimes shown without its
-source, header or letters, so that the sequencer can do without them.
+Songs of like length share a batch: their forms, and their chords if they have any.
+A song is sometimes shown without its source, header or letters, so that the sequencer
+can do without them.
 """
 
 from __future__ import annotations
