@@ -1,4 +1,4 @@
-"""How fast WaveNets are sampled: ours, PyTorch, ONNX Runtime, NumPy, and the ceiling.
+"""How fast WaveNets are sampled: ours, other people's, and the ceiling.
 
     python benchmarks/sampling.py [--streams 1 64 256] [--threads 1 2] [--rounds 5]
         [--who compiled torch products ...] [--network reference|default] [--json OUT]
@@ -7,7 +7,8 @@ The reference network: 24 layers, kernel 2, dilations 1 to 128 three times, resi
 gate 64 + 64, skip 128, two 1x1 output layers 128-128-256, a softmax over 256 classes, one
 band, no conditions: 737,280 multiply-adds a sample. Ours is the sampler of the package,
 `hierarchy.micro.sampling.sample`, from request to samples, set-up and threads included.
-PyTorch and ONNX Runtime take part where they are installed.
+PyTorch, ONNX Runtime and wavenet_vocoder (`pip install --no-deps wavenet_vocoder`, beside
+PyTorch) take part where they are installed.
 
 Everyone lives in a process of their own, bound to as many cores as there are threads;
 the others' streams are shared between as many processes of one thread, since their
@@ -34,7 +35,11 @@ from pathlib import Path
 from sampling_peers import CLASSES, DILATIONS, GATE, HEAD, PEERS, RESIDUAL, SKIP
 from turns import Contestant, cores, one_thread_each
 
-NEEDS = {"torch": ("torch",), "onnxruntime": ("onnxruntime", "onnx")}
+NEEDS = {
+    "torch": ("torch",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "wavenet_vocoder": ("wavenet_vocoder", "torch"),
+}
 OURS = {
     "compiled": {"engine": "compiled"},
     "compiled float16": {"engine": "compiled", "precision": "float16"},

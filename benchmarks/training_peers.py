@@ -1,12 +1,14 @@
-"""How fast the reference WaveNet trains: ours, PyTorch, and the ceiling, in turns.
+"""How fast the reference WaveNet trains: ours, other people's, and the ceiling, in turns.
 
     python benchmarks/training_peers.py [--threads 2] [--rounds 5] [--json OUT.json]
 
 The reference network of `sampling.py`, 8 windows of 8,192 samples a step, Adam. Ours is
 the package's training step (`hierarchy.training.stepping`), with its clipping, running
 mean of the weights and schedule. PyTorch takes part where it is installed: eager, dilated
-convolutions, Adam alone. `products` are float32 matrix products of 1024 by 1024 with as
-many multiplications as a step has, three times those of the forward pass: the ceiling.
+convolutions, Adam alone; so does wavenet_vocoder (`pip install --no-deps
+wavenet_vocoder`), as its author wrote the network. `products` are float32 matrix products
+of 1024 by 1024 with as many multiplications as a step has, three times those of the
+forward pass: the ceiling.
 """
 
 from __future__ import annotations
@@ -127,6 +129,30 @@ class Torch:
             self.optimizer.step()
 
 
+class Vocoder:
+    """r9y9's wavenet_vocoder, and Adam."""
+
+    def __init__(self, threads: int):
+        import torch
+        from sampling_peers import vocoder
+
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        self.torch, self.net = torch, vocoder()
+        self.optimizer = torch.optim.Adam(self.net.parameters())
+        classes = torch.randint(CLASSES, [WINDOWS, LONG + 1])
+        one_hot = torch.nn.functional.one_hot(classes[:, :-1], CLASSES)
+        self.past, self.following = one_hot.float().transpose(1, 2), classes[:, 1:]
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            logits = self.net(self.past)
+            loss = self.torch.nn.functional.cross_entropy(logits, self.following)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+
+
 class Products:
     """The ceiling."""
 
@@ -148,10 +174,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    names = {"macrotime": "Ours", "torch": "Torch", "products": "Products"}
-    if not importlib.util.find_spec("torch"):
-        print("torch is not installed and takes no part")
-        del names["torch"]
+    names = {"macrotime": "Ours", "torch": "Torch", "wavenet_vocoder": "Vocoder"}
+    for name in ("torch", "wavenet_vocoder"):
+        if not all(map(importlib.util.find_spec, {name, "torch"})):
+            print(f"{name} is not installed and takes no part")
+            del names[name]
+    names["products"] = "Products"
     bound = cores(asked.threads)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(len(bound))
@@ -166,7 +194,7 @@ def main() -> None:
         one.end()
     print(f"{platform.platform()}, {len(bound)} threads, load {os.getloadavg()[0]:.1f}")
     print(
-        f"{'who':10s} {'samples a second':>17} {'GFLOP/s':>8} {'of products':>12} {'MB':>6}"
+        f"{'who':15s} {'samples a second':>17} {'GFLOP/s':>8} {'of products':>12} {'MB':>6}"
     )
     rows = {}
     for name, one in everyone.items():
@@ -176,7 +204,7 @@ def main() -> None:
     most = rows["products"]["gigaflops"]
     for name, row in rows.items():
         print(
-            f"{name:10s} {row['samples_per_second']:17,.0f} {row['gigaflops']:8.0f}"
+            f"{name:15s} {row['samples_per_second']:17,.0f} {row['gigaflops']:8.0f}"
             f" {row['gigaflops'] / most:12.0%} {row['megabytes']:6.0f}"
         )
     if asked.json:
