@@ -256,8 +256,9 @@ def make_grains(
     done = 0
     # Alike lengths share a batch, so that little is sampled for nothing.
     streams.sort(key=lambda stream: (-_length(requests[stream[0]]), stream))
-    for first in range(0, len(streams), WIDEST):
-        batch = streams[first : first + WIDEST]
+    widest = FUSED if engine == "fused" else WIDEST
+    for first in range(0, len(streams), widest):
+        batch = streams[first : first + widest]
         share = sum(_length(requests[index]) for index, _ in batch)
 
         def report(frames: int, of: int, *, done=done, share=share) -> None:
@@ -282,6 +283,7 @@ def make_grains(
 
 
 WIDEST = 256  # streams sampled at once; more would only cost memory
+FUSED = 2048  # the same of the engine that gives each multiprocessor some
 
 
 def _length(request: GrainRequest) -> int:

@@ -50,10 +50,12 @@ class Logistics:
         self, parameters: jax.Array, uniform: jax.Array, temperature: float
     ) -> jax.Array:
         """Parameters [..., outputs] and uniform [..., uniforms] to values [...]."""
+        return mixture.sample(parameters, *self.noise(uniform), temperature)
+
+    def noise(self, uniform: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Uniform [..., uniforms] to Gumbel [..., mixtures] and logistic noise [...]."""
         first, last = uniform[..., :-1], uniform[..., -1]
-        gumbel = -jnp.log(-jnp.log(first))
-        logistic = jnp.log(last) - jnp.log1p(-last)
-        return mixture.sample(parameters, gumbel, logistic, temperature)
+        return -jnp.log(-jnp.log(first)), jnp.log(last) - jnp.log1p(-last)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The cached sampler: many grains side by side, block by block, state in, state out.
 
 This is the one in plain JAX, which runs on every device and says what is right. On a
-CPU a compiled kernel draws the same samples many times faster, see `compiled`.
+CPU a compiled kernel draws the same samples many times faster, see `compiled`; GPUs
+have another, see `fused`.
 
 A ring buffer that a loop both reads and writes is copied whole at every step by XLA.
 So time is cut into short blocks whose steps are unrolled. A layer whose dilation is at
@@ -29,7 +30,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hierarchy.micro.wavenet import WaveNet, gated, neighbours
 
-ENGINES = ("compiled", "jax")
+ENGINES = ("compiled", "jax", "fused")
 BLOCK = 4
 WIDTHS = {"cpu": 16}  # streams that a device samples at once
 WIDEST = 256  # the same of a GPU or TPU, which idles with fewer
@@ -68,12 +69,13 @@ def sample(
     precision: str = "float32",
     threads: int | None = None,
     block: int = BLOCK,
+    tile: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Draw the shape of a batch of grains from silence on.
 
     The samples of a grain do not depend on the others, nor on how many there are, to
-    the bit. Both engines draw the same samples, to float rounding.
+    the bit. All engines draw the same samples, to float rounding.
 
     Args:
         model: the trained network.
@@ -84,17 +86,24 @@ def sample(
         temperature: spread of the noise; 1 is what was learnt, less is cleaner.
         lengths: frames of each grain, those of `frames` if None. What a grain is asked
             after its end is heard, by its last frame, but not sampled.
-        engine: "compiled", a kernel for CPUs, or "jax", which runs on all devices;
-            by the device if None.
+        engine: "compiled", a kernel for CPUs; "jax", which runs on all devices; or
+            "fused", a kernel for NVIDIA GPUs; one of the first two, by the device, if
+            None.
         precision: "float32", or how the compiled engine holds weights instead:
-            "float16" or "int8", faster for one stream and a little less exact.
+            "float16" or "int8", faster for one stream and a little less exact; or how
+            the fused engine multiplies, "tensorfloat32" or "bfloat16".
         threads: of the compiled engine; as many as there are cores if None.
         block: steps that the JAX engine unrolls; a divisor of steps_per_frame.
             Changes speed alone.
+        tile: streams that share a multiprocessor in the fused engine, see there.
         progress: called with (frames done, frames in all).
 
     Returns:
         float32 [batch, steps, bands], zero where a grain has ended.
+
+    Raises:
+        ValueError: for an engine, a precision, a block or a tile that there is not, or
+            an engine that this device cannot run.
     """
     engine = default_engine() if engine is None else engine
     if engine not in ENGINES:
@@ -113,6 +122,27 @@ def sample(
             lengths=lengths,
             precision=precision,
             threads=threads,
+            progress=progress,
+        )
+    if engine == "fused":
+        # Nor have CPUs of what makes kernels for GPUs, which later JAX may lack.
+        try:
+            from hierarchy.micro import fused
+        except ImportError as error:
+            raise ValueError(
+                "the fused engine needs JAX's Pallas for Triton, which this JAX"
+                " does not have: take 'jax'"
+            ) from error
+        return fused.sample(
+            model,
+            sketch,
+            frames,
+            style,
+            keys,
+            temperature=temperature,
+            lengths=lengths,
+            precision=precision,
+            tile=tile,
             progress=progress,
         )
     if precision != "float32":
