@@ -4,6 +4,8 @@
 
     device    what there is
     sampling  the reference WaveNet of `sampling.py`: 1 to 16,384 streams in one program
+    fused     the same by one kernel for all layers and steps, which is first compared
+              with plain JAX, in float32, TensorFloat-32 and bfloat16
     torch     PyTorch's cached sampler of the same network as CUDA graphs, the same streams
     training  training steps of it, in float32, TensorFloat-32 and bfloat16
     peers     PyTorch's training steps, in the same three
@@ -31,12 +33,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LIMITS = {  # seconds
-    "device": 60,
-    "sampling": 165,
-    "torch": 90,
-    "training": 110,
-    "peers": 50,
-    "song": 95,
+    "device": 30,
+    "sampling": 130,
+    "fused": 120,
+    "torch": 75,
+    "training": 100,
+    "peers": 45,
+    "song": 90,
 }
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 
@@ -68,9 +71,12 @@ def sampling(small: bool):
     graph, weights = nnx.split(net)
     wide, per_frame = conditions.width(1), net.config.steps_per_frame
     frames = 1 if small else 16
-    # One stream waits for each operation to start, so longer blocks are tried there.
-    tried = [(1, 4), (16, 4)] if small else [(1, 4), (1, 16), (1, 64)]
-    tried += [] if small else [(n, 4) for n in (64, 256, 1024, 4096, 16_384)]
+    tried = [(1, 4), (16, 4)]
+    if not small:
+        tried = [(n, 4) for n in (1, 64, 256, 1024, 4096, 16_384)]
+        # Few streams wait for each operation to start, and many for pasts that are
+        # copied once a block: longer blocks may help both.
+        tried += [(1, 16), (1024, 16), (16_384, 16), (1, 64)]
     rows = []
     for streams, block in tried:
         steps = frames * per_frame
@@ -106,6 +112,13 @@ def sampling(small: bool):
             f" {rate * streams:13,.0f} samples; compiled in {compiled:.1f} s",
             flush=True,
         )
+
+
+def fused(small: bool):
+    """Ours as one kernel, see `gpu_fused.py`."""
+    import gpu_fused
+
+    yield from gpu_fused.measure(small)
 
 
 def torch(small: bool):
@@ -270,6 +283,7 @@ def _median_seconds(once, small: bool) -> float:
 PARTS = {
     "device": device,
     "sampling": sampling,
+    "fused": fused,
     "torch": torch,
     "training": training,
     "peers": peers,
