@@ -22,16 +22,16 @@ from numba import njit
 
 from hierarchy.devices import CACHE_VARIABLE
 from hierarchy.material.companding import LIMIT
-from hierarchy.micro import tiles
+from hierarchy.micro import curves, randoms, registers, tiles
 from hierarchy.micro.mixture import NARROWEST
 from hierarchy.micro.packing import Packed, aligned
+from hierarchy.micro.registers import LANES
 from hierarchy.micro.sampling import HIGHEST, LOWEST
 from hierarchy.micro.tiles import (
     CLEAR,
     COPY,
     FLOAT32,
     GATE,
-    LANES,
     PANEL,
     PLAIN,
     POSITIVE,
@@ -95,7 +95,8 @@ def _compiled(function):
 
 def _made_of() -> int:
     """A number that changes with all that Numba's cache does not know of."""
-    source = Path(tiles.__file__).read_bytes()
+    parts = (registers, curves, randoms, tiles)
+    source = b"".join(Path(part.__file__).read_bytes() for part in parts)
     constants = (LIMIT, NARROWEST, LOWEST, HIGHEST, LANES)
     return zlib.crc32(source + repr(constants).encode()) | 1
 
@@ -157,7 +158,7 @@ def kernel(rows: int, form: int):
                 front + 4 * net.frame_at[0], address(styles), context_row, 0,
                 seen, context_row,
             )  # fmt: skip
-            tiles.gelu(seen, streams * context_row)
+            curves.gelu(seen, streams * context_row)
             products(
                 PLAIN, rows, FLOAT32, streams, gates_row // PANEL,
                 seen, context_row, size.context, 0, 0, 0,
@@ -169,8 +170,8 @@ def kernel(rows: int, form: int):
                 for stream in range(streams):
                     for step in range(frame_steps):
                         at = address(work.noise[stream, step])
-                        tiles.gumbel(at, mixtures * band_row)
-                        tiles.logistic(at + 4 * mixtures * band_row, band_row)
+                        curves.gumbel(at, mixtures * band_row)
+                        curves.logistic(at + 4 * mixtures * band_row, band_row)
 
             for step in range(frame_steps):
                 now = frame * frame_steps + step
@@ -280,12 +281,12 @@ def draw_noise(noise, keys, frame, bands):
     streams, steps, uniforms, row = noise.shape
     low, high = np.float32(LOWEST), np.float32(HIGHEST)
     for stream in range(streams):
-        key0, key1 = tiles.fold_in(keys[stream, 0], keys[stream, 1], np.uint32(frame))
+        key0, key1 = randoms.fold_in(keys[stream, 0], keys[stream, 1], np.uint32(frame))
         line = address(noise) + 4 * stream * steps * uniforms * row
         for step in range(steps):
             for which in range(uniforms):
                 first = step * bands * uniforms + which
-                tiles.uniform(key0, key1, first, uniforms, bands, line, low, high)
+                randoms.uniform(key0, key1, first, uniforms, bands, line, low, high)
                 line += 4 * row
 
 
@@ -319,7 +320,7 @@ def draw_logistics(parameters, straight, noise, room, temperature, out):
             scale[band] = other if wins else scale[band]
     for band in range(bands):
         scale[band] = max(scale[band], np.float32(NARROWEST))
-    tiles.exp(address(scale), bands)
+    curves.exp(address(scale), bands)
     for band in range(bands):
         value = mean[band] + straight[band]
         value += temperature * scale[band] * noise[mixtures, band]
@@ -353,7 +354,7 @@ def draw_classes(parameters, uniform, values, room, temperature, out):
             peak = max(peak, most[lane])
         for i in range(row):
             weight[i] = (logits[i] - peak) * scale
-        tiles.exp(address(weight), row)
+        curves.exp(address(weight), row)
         # Whole registers first, so that one long chain of sums becomes two short ones.
         total = np.float32(0)
         for block in range(row // LANES):

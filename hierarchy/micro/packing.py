@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hierarchy.micro import conditions
-from hierarchy.micro.tiles import FLOAT16, FLOAT32, INT8, LANES, PANEL
+from hierarchy.micro.registers import LANES
+from hierarchy.micro.tiles import FLOAT16, FLOAT32, INT8, PANEL
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 
 PRECISIONS = {"float32": FLOAT32, "float16": FLOAT16, "int8": INT8}
