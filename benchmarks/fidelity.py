@@ -4,7 +4,7 @@
 
 Grains of 3 seconds of held-out songs, asked for at several degrees of freedom and
 compared with the recording by librosa and mir_eval; the same compared with their
-requests ("asked"); then bars as songs are rendered, gestures of the book in random keys
+requests ("asked") by the measures that those were made with; then bars as songs are rendered, gestures of the book in random keys
 and at random tempi, compared with theirs.
 A corpus folder is named as its style. Medians by style; bits per sample beside, from
 the model's own file.
@@ -55,6 +55,8 @@ COLUMNS = (
     "chroma", "loud", "loud_db", "onsets", "bright", "lsd", "mel", "noise", "chords",
 )  # fmt: skip
 FREEDOMS = {"0": 1.0, "0.5": 0.5, "1": 0.0}  # share of the sinusoids that is given
+KINDS = (*(f"freedom {kind}" for kind in FREEDOMS), "as rendered")
+SIDE_BY_SIDE = 64  # grains that are sampled and held at once
 
 
 def compare(real: np.ndarray, made: np.ndarray, rate: int) -> dict[str, float]:
@@ -276,6 +278,14 @@ def main() -> None:
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--count", type=int, default=20, help="grains of each style and kind")
+    add(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=KINDS,
+        metavar="KIND",
+        help="of " + ", ".join(KINDS),
+    )
     add("--seed", type=int, default=0)
     add("--temperature", type=float, default=0.75)
     add("--keep", type=Path, help="write the grains and their recordings here")
@@ -289,51 +299,26 @@ def main() -> None:
     config = Path(arguments.model or hierarchy.micro.grains.PRETRAINED) / "config.json"
     bits = json.loads(config.read_text()).get("extra", {}).get("bits_per_sample", {})
 
-    # Everything is sampled side by side: that costs little more than one grain.
-    asked, kinds = [], []
+    rows: dict[tuple[str, str], list] = {}
     for folder in arguments.corpora:
         style = folder.name
-        requests, sounds = held_out(
-            folder, model, style=style, count=arguments.count, seed=arguments.seed
-        )
-        for freedom, share in FREEDOMS.items():
-            for request, sound in zip(requests, sounds, strict=True):
-                asked.append(
-                    dataclasses.replace(
-                        request, peaks=round(share * model.config.peaks)
-                    )
-                )
-                kinds.append((style, f"freedom {freedom}", sound))
-        for request, chord in as_rendered(
-            model, style=style, count=arguments.count, seed=arguments.seed
-        ):
-            asked.append(request)
-            kinds.append((style, "as rendered", chord))
-    grains = make_grains(
-        model,
-        asked,
-        temperature=arguments.temperature,
-        progress=lambda done, of: print(f"\r{done / of:4.0%}", end="", flush=True),
-    )
-    rows: dict[tuple[str, str], list] = {}
-    for number, (grain, (style, kind, against)) in enumerate(
-        zip(grains, kinds, strict=True)
-    ):
-        row = (
-            compare_with_request(
-                grain.waveform, grain.sample_rate, grain.request, against
+        asked = list(_asked(folder, model, style, arguments))
+        for first in range(0, len(asked), SIDE_BY_SIDE):
+            some = asked[first : first + SIDE_BY_SIDE]
+            grains = make_grains(
+                model,
+                [request for request, _, _ in some],
+                temperature=arguments.temperature,
             )
-            if isinstance(against, str)
-            else compare(against, grain.waveform, grain.sample_rate)
-        )
-        rows.setdefault((style, kind), []).append(row)
-        if kind == "freedom 0":
-            row = compare_with_request(
-                grain.waveform, grain.sample_rate, grain.request, None
-            )
-            rows.setdefault((style, "freedom 0, asked"), []).append(row)
-        if arguments.keep:
-            _keep(arguments.keep, f"{number:03}-{style}-{kind}", grain, against)
+            for number, (grain, (_, kind, against)) in enumerate(
+                zip(grains, some, strict=True), first
+            ):
+                for name, row in _judged(grain, kind, against):
+                    rows.setdefault((style, name), []).append(row)
+                if arguments.keep:
+                    _keep(arguments.keep, f"{number:04}-{style}-{kind}", grain, against)
+            done = min(first + SIDE_BY_SIDE, len(asked))
+            print(f"\r{style} {done / len(asked):4.0%} ", end="", flush=True)
     medians = {f"{style}, {kind}": _medians(r) for (style, kind), r in rows.items()}
     print("\n" + " " * 24 + "".join(f"{column:>9}" for column in COLUMNS))
     for name, found in medians.items():
@@ -346,6 +331,33 @@ def main() -> None:
         report = {"medians": medians, "bits_per_sample": bits}
         report["rows"] = {f"{s}, {k}": r for (s, k), r in rows.items()}
         arguments.json.write_text(json.dumps(report, indent=1))
+
+
+def _asked(folder: Path, model: GrainModel, style: str, arguments) -> Iterator[tuple]:
+    """What is asked, of which kind, and the sound or the chord that it is held against."""
+    if wanted := [kind for kind in FREEDOMS if f"freedom {kind}" in arguments.kinds]:
+        requests, sounds = held_out(
+            folder, model, style=style, count=arguments.count, seed=arguments.seed
+        )
+        for freedom in wanted:
+            peaks = round(FREEDOMS[freedom] * model.config.peaks)
+            for request, sound in zip(requests, sounds, strict=True):
+                fewer = dataclasses.replace(request, peaks=peaks)
+                yield fewer, f"freedom {freedom}", sound
+    if "as rendered" in arguments.kinds:
+        for request, chord in as_rendered(
+            model, style=style, count=arguments.count, seed=arguments.seed
+        ):
+            yield request, "as rendered", chord
+
+
+def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:
+    waveform, rate = grain.waveform, grain.sample_rate
+    if isinstance(against, str):
+        yield kind, compare_with_request(waveform, rate, grain.request, against)
+        return
+    yield kind, compare(against, waveform, rate)
+    yield f"{kind}, asked", compare_with_request(waveform, rate, grain.request, None)
 
 
 def _keep(folder: Path, name: str, grain: Grain, against) -> None:
