@@ -12,7 +12,7 @@ import optax
 import pytest
 from flax import nnx
 
-from hierarchy.micro import grains
+from hierarchy.micro import fused, grains
 from hierarchy.micro.conditions import FLAGS
 from hierarchy.micro.lessons import Window
 from hierarchy.micro.objective import training_loss, validation_loss
@@ -75,10 +75,16 @@ def test_training_and_judging_can_be_compiled_for_gpu_and_tpu(changes):
 
 
 def draw() -> np.ndarray:
-    """What both processes of the next test sample: 19 streams, 2 frames."""
+    """What both processes of the next test sample: 19 streams, 2 frames, twice."""
     keys = jax.vmap(jax.random.key)(np.arange(19, dtype=np.uint32))
     net = tiny_net()
-    return sample(net, *random_request(net, batch=19, frames=2), keys, engine="jax")
+    request = random_request(net, batch=19, frames=2)
+    return np.stack(
+        [
+            sample(net, *request, keys, engine="jax"),
+            fused.sample(net, *request, keys, interpret=True),
+        ]
+    )
 
 
 def test_grains_are_the_same_to_the_bit_on_one_device_and_on_eight(tmp_path):

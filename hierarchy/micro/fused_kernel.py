@@ -25,6 +25,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
 from hierarchy.material.companding import LIMIT
+from hierarchy.micro import fused_draws
 from hierarchy.micro.fused_packing import PIECE, PRECISIONS, Packed, Sizes
 from hierarchy.micro.mixture import NARROWEST
 
@@ -32,7 +33,7 @@ PRODUCTS = {
     "float32": lax.DotAlgorithmPreset.TF32_TF32_F32_X3,
     "tensorfloat32": lax.DotAlgorithmPreset.TF32_TF32_F32,
 }
-
+"""What tensor cores are told; bfloat16 says itself what it is."""
 
 WARPS = {16: 8, 32: 4, 64: 8}
 """Tiles that there are, and groups of 32 threads that share one: what fits registers."""
@@ -259,21 +260,21 @@ def _kernel(program: Program, *refs) -> None:
             [raw] = program.product(hidden, packed.last, zero + at)
             return raw + packed.last_bias[zero + at]
 
+        def chance(at):
+            return chunk.chance[step, at]
+
         if sizes.mixtures:
             recent = _pieces(sound, start=place, width=sizes.window)
             [straight] = program.product(recent, packed.linear, zero, exact=True)
-            mean, scale = _component(program, output, lambda at: chunk.chance[step, at])
+            mean, scale = fused_draws.component(sizes, program.tile, output, chance)
             mean = mean + straight + chunk.straight[step]
             scale = jnp.exp(jnp.maximum(scale, NARROWEST))
             values = mean + temperature * scale * chunk.spread[step]
             values = jnp.clip(values, -LIMIT, LIMIT)
         else:
-            values = _classes(
-                program,
-                output,
-                lambda band: chunk.chance[step, band],
-                packed.values,
-                1 / jnp.maximum(temperature, 1e-3),
+            colder = 1 / jnp.maximum(temperature, 1e-3)
+            values = fused_draws.values(
+                sizes, program.tile, output, chance, packed.values, colder
             )
         # What fills the bands up falls on the next step, which writes over it.
         sound[:, pl.ds(place + sizes.window, sizes.across)] = values
@@ -314,86 +315,19 @@ def _layer(program, packed, chunk, rings, inside, now, frame, layer, h):
         )
         for half in range(2)
     )
-    given = [
-        jnp.tanh(x) * jax.nn.sigmoid(y) for x, y in zip(first, second, strict=True)
-    ]
+    given = [_gated(x, y) for x, y in zip(first, second, strict=True)]
     _write(inside, layer, given)
     return tuple(_added(h, program.product(given, packed.out, layer)))
+
+
+def _gated(x, y):
+    """tanh(x) times sigmoid(y), by one division."""
+    # Beyond 15 tanh is 1, and the exponential would be none.
+    one, other = jnp.exp(-2 * jnp.clip(x, -15, 15)), jnp.exp(-y)
+    return (1 - one) / ((1 + one) * (1 + other))
 
 
 def _write(ref, at, xs):
     piece = xs[0].shape[1]
     for place, x in enumerate(xs):
         ref[at, :, pl.ds(place * piece, piece)] = x.astype(ref.dtype)
-
-
-def _component(program, output, chance):
-    """The component that each band is drawn from, see `mixture.sample`.
-
-    Args:
-        program, output: as above.
-        chance: which product to its Gumbel noise, [streams, together * across].
-
-    Returns:
-        Mean and log scale, [streams, across].
-    """
-    sizes = program.sizes
-    shape = program.tile, sizes.together, sizes.across
-    which = lax.broadcasted_iota(jnp.int32, shape, 1)
-    count = sizes.mixtures
-    best = mean = scale = None
-    for at in range(count):
-        weight, *others = (
-            x.reshape(shape)
-            for x in (
-                output(at) + chance(at),
-                output(count + at),
-                output(2 * count + at),
-            )
-        )
-        chosen = jnp.argmax(weight, axis=1).astype(jnp.int32)[:, None] == which
-        others = [jnp.sum(jnp.where(chosen, x, 0), axis=1) for x in others]
-        weight = jnp.max(weight, axis=1)
-        if best is None:
-            best, mean, scale = weight, *others
-        else:
-            wins = weight > best
-            best = jnp.where(wins, weight, best)
-            mean, scale = (
-                jnp.where(wins, new, old)
-                for new, old in zip(others, (mean, scale), strict=True)
-            )
-    return mean, scale
-
-
-def _classes(program, output, chance, known, colder):
-    """Values of classes that are drawn, see `likelihood.Classes.draw`.
-
-    Args:
-        program, output: as above.
-        chance: band to its uniform numbers, [streams].
-        known: values of classes.
-        colder: what logits are multiplied by.
-
-    Returns:
-        float32 [streams, across].
-    """
-    sizes = program.sizes
-    column = lax.broadcasted_iota(jnp.int32, (program.tile, sizes.across), 1)
-
-    def one_band(band, values):
-        parts = range(sizes.parts)
-        logits = [output(band * sizes.parts + part) * colder for part in parts]
-        peak = functools.reduce(jnp.maximum, [jnp.max(x, axis=1) for x in logits])
-        sums, before = [], jnp.zeros([program.tile], jnp.float32)
-        for part in logits:
-            upto = jnp.cumsum(jnp.exp(part - peak[:, None]), axis=1) + before[:, None]
-            before = jnp.max(upto, axis=1)
-            sums.append(upto)
-        wanted = (chance(band) * before)[:, None]
-        below = [jnp.sum((upto <= wanted).astype(jnp.int32), axis=1) for upto in sums]
-        chosen = jnp.minimum(sum(below), known.shape[0] - 1)
-        return jnp.where(column == band, known[chosen][:, None], values)
-
-    values = jnp.zeros([program.tile, sizes.across], jnp.float32)
-    return lax.fori_loop(0, sizes.bands, one_band, values)
