@@ -70,7 +70,7 @@ def sampling(small: bool):
     net = reference()
     graph, weights = nnx.split(net)
     wide, per_frame = conditions.width(1), net.config.steps_per_frame
-    frames = 1 if small else 16
+    frames = 1 if small else 4
     tried = [(1, 4), (16, 4)]
     if not small:
         tried = [(n, 4) for n in (1, 64, 256, 1024, 4096, 16_384)]

@@ -302,18 +302,18 @@ def _pieces(ref, *at, start=0, width=None):
 
 def _layer(program, packed, chunk, rings, inside, now, frame, layer, h):
     """One gated convolution: from what it is given to what it hands on."""
+    # Asked for early, since not all that is fetched comes ahead of its layer.
+    gates = [_pieces(chunk.gates, frame, layer, half) for half in range(2)]
     ring, size = packed.rings[layer], packed.dilations[layer] + 1
     past = _pieces(rings, ring + lax.rem(now + 1, size))
     _write(rings, ring + lax.rem(now, size), h)
+    gates = [
+        _added(gate, program.product(past, packed.gate, layer, half))
+        for half, gate in enumerate(gates)
+    ]
     first, second = (
-        _added(
-            _added(
-                program.product(past, packed.gate, layer, half),
-                _pieces(chunk.gates, frame, layer, half),
-            ),
-            program.product(h, packed.gate, layer, 2 + half),
-        )
-        for half in range(2)
+        _added(gate, program.product(h, packed.gate, layer, 2 + half))
+        for half, gate in enumerate(gates)
     )
     given = [_gated(x, y) for x, y in zip(first, second, strict=True)]
     _write(inside, layer, given)
