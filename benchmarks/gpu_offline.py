@@ -86,9 +86,11 @@ def compiled(net, precision: str, tile: int, tiles: int):
 
 def registers(dumped: Path) -> str:
     """What ptxas says of the kernel, whose code XLA has written down."""
-    [code] = [x for x in dumped.glob("*.ptx") if "entry wavenet" in x.read_text()]
+    code = [x for x in dumped.glob("*.ptx") if "entry wavenet" in x.read_text()]
+    if not code or not shutil.which("ptxas"):
+        return ""  # later JAX keeps it to itself
     told = subprocess.run(
-        ["ptxas", "-arch=sm_90a", "-v", str(code), "-o", str(dumped / "kernel")],
+        ["ptxas", "-arch=sm_90a", "-v", str(code[0]), "-o", str(dumped / "kernel")],
         capture_output=True,
         text=True,
         check=True,
@@ -127,7 +129,7 @@ def main() -> None:
                     f" {memory.temp_size_in_bytes / 1e6:,.0f} MB to work in,"
                     f" {memory.alias_size_in_bytes / 1e6:,.0f} MB of"
                     f" {memory.output_size_in_bytes / 1e6:,.0f} MB updated in place"
-                    + (registers(Path(folder)) if shutil.which("ptxas") else ""),
+                    + registers(Path(folder)),
                     flush=True,
                 )
 
