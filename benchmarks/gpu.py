@@ -33,9 +33,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LIMITS = {  # seconds
-    "device": 30,
-    "sampling": 130,
-    "fused": 120,
+    "device": 20,
+    "sampling": 120,
+    "fused": 145,
     "torch": 75,
     "training": 100,
     "peers": 45,

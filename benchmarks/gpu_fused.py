@@ -17,10 +17,10 @@ from jax.sharding import Mesh
 from sampling import reference
 
 from hierarchy.micro import conditions, fused, sampling
-from hierarchy.micro.fused_kernel import Program
+from hierarchy.micro.fused_kernel import WARPS, Program
 from hierarchy.micro.fused_packing import PRECISIONS, Sizes, pack
 
-# Streams that a program is made for, its tile, and streams that are timed.
+# Streams that a program is made for, its tile, streams that are timed, and warps.
 EVERY = (1, 64, 256, 1024, 2048)
 TRIED = [
     *((precision, 2048, 16, EVERY) for precision in PRECISIONS),
@@ -33,6 +33,9 @@ TRIED = [
     ("bfloat16", 4096, 32, (4096,)),
     ("tensorfloat32", 8448, 32, (8448,)),
     ("bfloat16", 8448, 64, (8448,)),
+    # Half as many threads wait less for each other, and hide less.
+    ("bfloat16", 2048, 16, (1, 2048), 4),
+    ("tensorfloat32", 2048, 16, (1, 2048), 4),
 ]
 SMALL = [("float32", 16, 16, (1,))]
 ALIKE = 16  # streams that are compared with plain JAX
@@ -48,8 +51,8 @@ def measure(small: bool):
             {"precision": precision} | compare(net, precision, wanted)
         )
         yield found
-    for precision, streams, tile, timed in SMALL if small else TRIED:
-        kernel = Kernel(net, precision, streams, tile)
+    for precision, streams, tile, timed, *warps in SMALL if small else TRIED:
+        kernel = Kernel(net, precision, streams, tile, *warps)
         began = time.perf_counter()
         kernel.run(0)
         compiled = time.perf_counter() - began
@@ -61,6 +64,7 @@ def measure(small: bool):
                 "precision": precision,
                 "streams": active,
                 "tile": tile,
+                "warps": kernel.warps,
                 "steps_per_second": kernel.steps / taken,
                 "samples_per_second": kernel.steps / taken * active,
                 "microseconds_a_step_of_the_kernel": 1e6
@@ -70,7 +74,8 @@ def measure(small: bool):
             }
             found["rows"].append(row)
             print(
-                f"  {precision:13s} {active:6d} streams, tiles of {tile}:"
+                f"  {precision:13s} {active:6d} streams, tiles of {tile} by"
+                f" {kernel.warps} warps:"
                 f" {row['steps_per_second']:10,.0f} steps a second,"
                 f" {row['samples_per_second']:13,.0f} samples; a step of the kernel"
                 f" {row['microseconds_a_step_of_the_kernel']:.1f} µs;"
@@ -83,11 +88,16 @@ def measure(small: bool):
 class Kernel:
     """One program of the kernel, and its state."""
 
-    def __init__(self, net, precision: str, streams: int, tile: int):
+    def __init__(
+        self, net, precision: str, streams: int, tile: int, warps: int | None = None
+    ):
         here, self.tile = jax.local_devices()[0], tile
         interpret = here.platform != "gpu"
         room = 99 if interpret else fused.shared_kilobytes(here)
-        program = Program(Sizes.of(net.config), tile, precision, room, interpret)
+        self.warps = warps or WARPS[tile]
+        program = Program(
+            Sizes.of(net.config), tile, precision, room, interpret, self.warps
+        )
         graph, weights = nnx.split(net)
         self.steps, self.tiles = net.config.steps_per_frame, streams // tile
         self.fixed = graph, program, Mesh(np.array([here]), ("grains",))

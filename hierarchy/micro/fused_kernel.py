@@ -52,6 +52,7 @@ class Program:
         precision: one of `fused_packing.PRECISIONS`.
         kilobytes: of memory that a program's threads may share, see `SHARED`.
         interpret: by XLA, operation after operation, where there is no GPU.
+        warps: groups of 32 threads that share a tile; those of `WARPS` if None.
     """
 
     sizes: Sizes
@@ -59,6 +60,7 @@ class Program:
     precision: str
     kilobytes: int
     interpret: bool
+    warps: int | None = None
 
     def __post_init__(self):
         if self.precision not in PRECISIONS:
@@ -215,7 +217,8 @@ def run(
         input_output_aliases={count: 0, count + 1: 1},
         interpret=program.interpret,
         compiler_params=triton.CompilerParams(
-            num_warps=WARPS[program.tile], num_stages=program.stages
+            num_warps=program.warps or WARPS[program.tile],
+            num_stages=program.stages,
         ),
         name="wavenet",
     )(*packed, *chunk, rings, sound)
