@@ -112,21 +112,25 @@ def test_the_network_is_as_wide_as_what_describes_a_frame(bands):
     )
     assert described.shape == (frames, conditions.width(bands))
     # An unknown beat is no place at all; the start of a beat is one.
-    np.testing.assert_allclose(described[0, -6:-3], 0)
-    np.testing.assert_allclose(described[1, -6:-3], [1, 0, 1], atol=1e-6)
-    np.testing.assert_array_equal(described[:, -3:], 1)
+    np.testing.assert_allclose(described[0, -7:-4], 0)
+    np.testing.assert_allclose(described[1, -7:-4], [1, 0, 1], atol=1e-6)
+    # The side, coarsely described, with all of the sketch, and a past without doubt.
+    np.testing.assert_array_equal(described[:, -4:], [[1, 1, 1, 0]] * frames)
 
 
 def test_what_is_withheld_is_gone():
     frames = jnp.asarray(np.random.default_rng(0).normal(size=[2, 4, 29]), jnp.float32)
     less = conditions.withhold(
-        frames, coarse=jnp.float32([0, 1]), sketch_share=jnp.float32([0, 0.5])
+        frames,
+        coarse=jnp.float32([0, 1]),
+        sketch_share=jnp.float32([0, 0.5]),
+        doubt=jnp.float32([0.1, 0.4]),
     )
-    np.testing.assert_array_equal(less[0, :, :-3], 0)
-    np.testing.assert_array_equal(less[1, :, :-3], frames[1, :, :-3])
-    # Side stays; the flags say what is given.
-    np.testing.assert_array_equal(less[..., -3], frames[..., -3])
-    np.testing.assert_array_equal(less[:, 0, -2:], [[0, 0], [1, 0.5]])
+    np.testing.assert_array_equal(less[0, :, :-4], 0)
+    np.testing.assert_array_equal(less[1, :, :-4], frames[1, :, :-4])
+    # Side stays; the flags say what is given, and how far the past can be trusted.
+    np.testing.assert_array_equal(less[..., -4], frames[..., -4])
+    np.testing.assert_allclose(less[:, 0, -3:], [[0, 0, 0.25], [1, 0.5, 1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@ There are three levels of detail. *Free*: nothing but the style. *Coarse*: chrom
 levels, brightness, attack, tonality and place in the beat, frame by frame. *Sketch*:
 also a few sinusoids, rendered, split into bands and divided by the same gains as the
 sound itself. Flags say which of them a request carries, and training drops them at
-random, so that one model speaks at every level.
+random, so that one model speaks at every level. One more number says how far the past
+can be trusted: in training, noise is laid over it, and the model is told how much.
+
+Source: of telling a model how uncertain what it hears is: Ho et al., "Cascaded diffusion
+models", JMLR 23, 2022 (there "conditioning augmentation").
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from hierarchy.material.companding import to_shape
 from hierarchy.material.features import FLOOR
 from hierarchy.material.features import HOP as FRAME
 
-FLAGS = 3  # side, coarse, share of the sketch
+FLAGS = 4  # side, coarse, share of the sketch, doubt
+DOUBT_UNIT = 0.4  # levels of noise over the past that are written as 1
 EXTRAS = 3 + 3  # brightness, onset, tonality; beat as cosine, sine, known
 
 
@@ -47,7 +52,8 @@ def describe(
         is_side: whether this is the side signal.
 
     Returns:
-        float32 [frames, width(bands)]; the last FLAGS are side, coarse, sketch share.
+        float32 [frames, width(bands)]; the last FLAGS are side, coarse, sketch share
+        and doubt, of which there is none.
     """
     known = (beat >= 0).astype(np.float32)
     turn = 2 * np.pi * beat
@@ -58,27 +64,29 @@ def describe(
         onset[:, None],
         tonality[:, None],
         np.stack([np.cos(turn) * known, np.sin(turn) * known, known], axis=1),
-        np.tile(np.float32([is_side, 1, 1]), (len(chroma), 1)),
+        np.tile(np.float32([is_side, 1, 1, 0]), (len(chroma), 1)),
     ]
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
 def withhold(
-    frames: jax.Array, *, coarse: jax.Array, sketch_share: jax.Array
+    frames: jax.Array, *, coarse: jax.Array, sketch_share: jax.Array, doubt: jax.Array
 ) -> jax.Array:
-    """Say less: blank the coarse description and note how much sketch there is.
+    """Say less: blank the coarse description, and note how much sketch there is.
 
     Args:
         frames: float [batch, frames, features] from `describe`.
         coarse: bool or float [batch], 1 keeps the coarse description.
         sketch_share: float [batch], share of the sinusoids that is given.
+        doubt: float [batch], spread of the noise over the past, in levels.
     """
     coarse = coarse.astype(jnp.float32)[:, None, None]
     body = frames[..., :-FLAGS] * coarse
     side = frames[..., -FLAGS : -FLAGS + 1]
     coarse = jnp.broadcast_to(coarse, side.shape)
     share = jnp.broadcast_to(sketch_share[:, None, None], side.shape)
-    return jnp.concatenate([body, side, coarse, share], axis=-1)
+    doubt = jnp.broadcast_to(doubt[:, None, None] / DOUBT_UNIT, side.shape)
+    return jnp.concatenate([body, side, coarse, share, doubt], axis=-1)
 
 
 def draw(

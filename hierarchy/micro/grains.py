@@ -21,7 +21,7 @@ from hierarchy.material.gestures import Book
 from hierarchy.material.moments import Moments
 from hierarchy.material.sketch import ranks
 from hierarchy.micro import conditions, sampling
-from hierarchy.micro.conditions import FLAGS
+from hierarchy.micro.conditions import DOUBT_UNIT, FLAGS
 from hierarchy.micro.levelling import hold_levels, to_unit_level
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.checkpoint import (
@@ -37,6 +37,7 @@ WARM_UP = (
     8  # frames sampled before a grain and thrown away: the model starts in silence
 )
 CONTEXT = 2  # frames of levels beyond either end; one sketch frame
+DOUBT = 0.15  # levels by which the model's own past is said to be off
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,7 +358,7 @@ def _row(request: GrainRequest, channel: int, length: int, peaks: int) -> dict:
     )[CONTEXT:-CONTEXT]
     # As `conditions.withhold` does in training.
     described[:, :-FLAGS] *= request.coarse
-    described[:, 1 - FLAGS :] = request.coarse, given / peaks
+    described[:, 1 - FLAGS :] = request.coarse, given / peaks, DOUBT / DOUBT_UNIT
     rank = ranks(request.frequency, request.amplitude)
 
     def longer(array: np.ndarray, to: int) -> np.ndarray:

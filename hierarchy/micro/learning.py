@@ -9,7 +9,7 @@ OUT/training/                          checkpoints and log, to resume from
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -261,7 +261,7 @@ def train_grains(
     if start_from is not None:
         _take_over(model, start_from)
 
-    train, held_out, show = _lessons(opened, model_config, recipe.lessons, loading)
+    train, held_out, show = lessons_of(opened, model_config, recipe.lessons, loading)
     say = report or (lambda line: None)
     say(
         f"{sum(one.seconds(model_config) for one in train) / 60:.1f} minutes to learn "
@@ -357,8 +357,17 @@ def _take_over(model: WaveNet, folder: str | Path) -> None:
     nnx.update(model, state)
 
 
-def _lessons(opened, config, lessons, loading):
-    """Lessons to learn from, lessons held out, and moments to preview."""
+def lessons_of(
+    opened: Mapping[str, Corpus],
+    config: WaveNetConfig,
+    lessons: LessonConfig,
+    loading: Callable[[int, int], None] | None = None,
+) -> tuple[list[Lesson], list[Lesson], list[tuple]]:
+    """Lessons to learn from, lessons held out, and moments to preview.
+
+    `opened` are corpora by their names; `loading` is called with (songs made ready,
+    songs in all).
+    """
     train, held_out, show = [], [], []
     songs = [(name, c, song) for name, c in opened.items() for song in c.songs]
     for number, (name, corpus, song) in enumerate(songs):

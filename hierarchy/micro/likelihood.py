@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hierarchy.material.companding import LIMIT
+from hierarchy.material.companding import BIN, LIMIT
 from hierarchy.micro import mixture
 
 
@@ -42,9 +42,11 @@ class Logistics:
         spread = np.linspace(-2.0, 0.0, self.mixtures, dtype=np.float32)
         return np.concatenate([0 * spread, 0 * spread, spread])
 
-    def log_likelihood(self, parameters: jax.Array, shape: jax.Array) -> jax.Array:
+    def log_likelihood(
+        self, parameters: jax.Array, shape: jax.Array, width: float = BIN
+    ) -> jax.Array:
         """See `mixture.log_likelihood`."""
-        return mixture.log_likelihood(parameters, shape)
+        return mixture.log_likelihood(parameters, shape, width)
 
     def draw(
         self, parameters: jax.Array, uniform: jax.Array, temperature: float
@@ -99,8 +101,13 @@ class Classes:
         place = (jnp.sign(shape) * loud + 1) / 2 * (self.classes - 1)
         return jnp.clip(jnp.round(place), 0, self.classes - 1).astype(jnp.int32)
 
-    def log_likelihood(self, parameters: jax.Array, shape: jax.Array) -> jax.Array:
-        """Log probability of each value's class, float32 [...], in nats."""
+    def log_likelihood(
+        self, parameters: jax.Array, shape: jax.Array, width: float = BIN
+    ) -> jax.Array:
+        """Log probability of each value's class, float32 [...], in nats.
+
+        Classes are as wide as they are, whatever `width` says.
+        """
         log = jax.nn.log_softmax(parameters)
         at = self.nearest(shape)[..., None]
         return jnp.take_along_axis(log, at, axis=-1)[..., 0]

@@ -21,12 +21,15 @@ def unpack(parameters: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     return jax.nn.log_softmax(weight), mean, jnp.maximum(scale, NARROWEST)
 
 
-def log_likelihood(parameters: jax.Array, shape: jax.Array) -> jax.Array:
-    """Log probability of the bin of width BIN around each value.
+def log_likelihood(
+    parameters: jax.Array, shape: jax.Array, width: float = BIN
+) -> jax.Array:
+    """Log probability of the bin around each value.
 
     Args:
         parameters: float [..., 3 * components].
         shape: float [...], within ±LIMIT.
+        width: of the bins.
 
     Returns:
         float32 [...], in nats.
@@ -34,14 +37,14 @@ def log_likelihood(parameters: jax.Array, shape: jax.Array) -> jax.Array:
     weight, mean, scale = unpack(parameters)
     inverse = jnp.exp(-scale)
     centred = shape[..., None] - mean
-    upper, lower = (inverse * (centred + half) for half in (BIN / 2, -BIN / 2))
+    upper, lower = (inverse * (centred + half) for half in (width / 2, -width / 2))
     # log(σ(u) - σ(l)) written so that it holds in both tails.
     inside = jnp.log(-jnp.expm1(lower - upper)) - jax.nn.softplus(-upper)
     middle = inside - jax.nn.softplus(lower)
     # The outermost bins take all that lies beyond.
     above = -jax.nn.softplus(lower)
     below = -jax.nn.softplus(-upper)
-    edge = LIMIT - BIN / 2
+    edge = LIMIT - width / 2
     value = shape[..., None]
     log = jnp.where(value >= edge, above, jnp.where(value <= -edge, below, middle))
     return jax.nn.logsumexp(weight + log, axis=-1)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hierarchy.material.companding import BIN
 from hierarchy.micro import conditions
 from hierarchy.micro.lessons import Window, audible
 from hierarchy.micro.wavenet import WaveNet
@@ -21,13 +22,17 @@ def band_weights(bands: int) -> np.ndarray:
 
 
 def _bits(
-    model: WaveNet, window: Window, past: jax.Array | None = None
+    model: WaveNet,
+    window: Window,
+    past: jax.Array,
+    doubt: jax.Array,
+    width: float = BIN,
 ) -> tuple[jax.Array, jax.Array]:
     """Bits of each band sample that counts, and its audibility; [batch, steps, bands].
 
-    `past` is what the model hears of the shape; the shape itself if None.
+    `past` is what the model hears of the shape, and `doubt` [batch] the spread of the
+    noise in it, which it is told.
     """
-    past = window.shape if past is None else past
     config = model.config
     sketch = conditions.draw(
         window.frequency,
@@ -38,11 +43,14 @@ def _bits(
     )
     sketch = sketch * (window.share > 0)[:, None, None]
     frames = conditions.withhold(
-        window.frames, coarse=window.coarse, sketch_share=window.share
+        window.frames,
+        coarse=window.coarse,
+        sketch_share=window.share,
+        doubt=doubt,
     )
     parameters = model(past, sketch, frames, window.style)
     start = UNHEARD * config.steps_per_frame
-    log = config.likelihood.log_likelihood(parameters, window.shape)
+    log = config.likelihood.log_likelihood(parameters, window.shape, width)
     bits = -log[:, start:] / jnp.log(2.0)
     heard = audible(window.levels[:, 2 + UNHEARD : -2])
     return bits, jnp.repeat(heard, config.steps_per_frame, axis=1)
@@ -54,15 +62,17 @@ def training_sums(
     """Weighted bits per sample, with a key for each window; see `Additive`.
 
     The past that the model hears is made uncertain by noise of up to `past_noise`
-    times the level, another amount for each window. A model that always heard the
-    true past trusts its own too much when it samples, and its errors grow.
+    times the level, another amount for each window, which it is told. A model that
+    always heard the true past trusts its own too much when it samples, and its errors
+    grow.
     """
 
     def uncertain(shape, key):
         amount, noise = jax.random.split(key)
-        return _uncertain(shape, past_noise * jax.random.uniform(amount), noise)
+        doubt = past_noise * jax.random.uniform(amount)
+        return _uncertain(shape, doubt, noise), doubt
 
-    bits, heard = _bits(model, window, jax.vmap(uncertain)(window.shape, keys))
+    bits, heard = _bits(model, window, *jax.vmap(uncertain)(window.shape, keys))
     weights = heard * jnp.asarray(band_weights(model.config.bands))[None, None]
     return {
         "loss": ((bits * weights).sum(), weights.sum()),
@@ -75,12 +85,18 @@ training_loss = Additive(training_sums)
 
 
 def validation_loss(
-    model: WaveNet, window: Window, key: jax.Array, *, past_noise: float = 0.0
+    model: WaveNet,
+    window: Window,
+    key: jax.Array,
+    *,
+    past_noise: float = 0.0,
+    width: float = BIN,
 ):
     """Bits per sample with the sketch, with the coarse conditions alone, and free.
 
-    The metrics are bits given the true past. What is judged by is bits given a past
-    as uncertain as training's is on average, since that is how the model will sample.
+    The metrics are bits given the true past, and told so. What is judged by is bits given
+    a past as uncertain as training's is on average, since that is nearer to sampling.
+    `width` is that of the bins in which values are read.
     """
     none, full = jnp.zeros_like(window.share), jnp.ones_like(window.share)
     levels_of_detail = {
@@ -88,14 +104,15 @@ def validation_loss(
         "coarse": (0.3, full, none),
         "free": (0.1, none, none),
     }
-    past = _uncertain(window.shape, past_noise / 2, key)
+    doubt = past_noise / 2
+    past = _uncertain(window.shape, doubt, key)
     loss, metrics = 0.0, {}
     for name, (weight, coarse, share) in levels_of_detail.items():
         asked = window._replace(coarse=coarse, share=share)
-        bits, heard = _bits(model, asked)
+        bits, heard = _bits(model, asked, window.shape, none, width)
         metrics[f"bits_{name}"] = (bits * heard).sum() / heard.sum()
         if past_noise:
-            bits, heard = _bits(model, asked, past)
+            bits, heard = _bits(model, asked, past, none + doubt, width)
         loss = loss + weight * (bits * heard).sum() / heard.sum()
     return loss, metrics
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, muon
+
+from structure.errors import RequestError
+
+MUON_SPREAD = 0.2  # of Muon's updates before the learning rate: as large as Adam's are
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,6 +26,8 @@ class FitConfig:
     final_fraction: share of the learning rate left at the last step.
     beta1, beta2: of AdamW: how long gradients, and their squares, are remembered.
     weight_decay: of AdamW; on matrices and kernels, not on biases and gains.
+    muon: parts of the model whose matrices Muon trains instead, as they are named in
+        its weights up to the first dot; best for what lies between hidden layers.
     clip_norm: longest gradient; None lets all pass.
     ema_decay: validate and ship a running average of the weights; None does not.
     validate_every, checkpoint_every, log_every: in steps.
@@ -35,6 +43,7 @@ class FitConfig:
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.01
+    muon: tuple[str, ...] = ()
     clip_norm: float | None = 1.0
     ema_decay: float | None = 0.999
     validate_every: int = 250
@@ -99,22 +108,59 @@ class FitConfig:
         )
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Clipped AdamW.
+        """Clipped AdamW, or Muon for the parts that are named; on weights by name.
 
-        Source: Loshchilov and Hutter, arXiv:1711.05101.
+        Beside Muon, AdamW looks ahead as Nesterov does.
+
+        Source: Loshchilov and Hutter, arXiv:1711.05101; Jordan et al., "Muon: An
+        optimizer for hidden layers in neural networks", 2024, its updates of Adam's
+        size after Liu et al., arXiv:2502.16982.
         """
         clip = (
             optax.identity()
             if self.clip_norm is None
             else optax.clip_by_global_norm(self.clip_norm)
         )
-        return optax.chain(
-            clip,
-            optax.adamw(
+
+        def matrices(weights):
+            return jax.tree.map(lambda x: x.ndim > 1, weights)
+
+        if not self.muon:
+            adam = optax.adamw(
                 self.schedule(),
                 b1=self.beta1,
                 b2=self.beta2,
                 weight_decay=self.weight_decay,
-                mask=lambda weights: jax.tree.map(lambda x: x.ndim > 1, weights),
-            ),
+                mask=matrices,
+            )
+            return optax.chain(clip, adam)
+
+        def turned(weights):
+            lacking = set(self.muon) - {name.split(".")[0] for name in weights}
+            if lacking:
+                raise RequestError(
+                    f"muon: the model has no {', '.join(sorted(lacking))}; its parts are "
+                    + ", ".join(sorted({name.split(".")[0] for name in weights}))
+                )
+
+            # What belongs to the other optimizer is masked there, and no array.
+            def of_part(name, x):
+                chosen = x.ndim == 2 and name.split(".")[0] in self.muon
+                return MuonDimensionNumbers() if chosen else None
+
+            return {
+                name: jax.tree.map(functools.partial(of_part, name), array)
+                for name, array in weights.items()
+            }
+
+        both = muon(
+            self.schedule(),
+            consistent_rms=MUON_SPREAD,
+            weight_decay=self.weight_decay,
+            weight_decay_mask=matrices,
+            adam_b1=self.beta1,
+            adam_b2=self.beta2,
+            adam_weight_decay=self.weight_decay,
+            muon_weight_dimension_numbers=turned,
         )
+        return optax.chain(clip, both)
