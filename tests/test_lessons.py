@@ -101,7 +101,9 @@ def test_what_is_asked_when_sampling_is_what_was_taught(taught, small_song):
     )
 
     row = grains._row(request, 0, WARM_UP + request.frames, 8)
-    np.testing.assert_allclose(row["frames"], window.frames, atol=1e-6)
+    # All but how far the past can be trusted: windows are cut before it is in doubt.
+    np.testing.assert_allclose(row["frames"][:, :-1], window.frames[:, :-1], atol=1e-6)
+    assert 0 == window.frames[0, -1] < row["frames"][0, -1] < 1
     np.testing.assert_allclose(row["levels"], window.levels, rtol=1e-5)
     asked = window._replace(
         frequency=row["frequency"], amplitude=row["amplitude"], phase=row["phase"]
