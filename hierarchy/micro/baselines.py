@@ -16,18 +16,13 @@ MOST = 1 << 19  # steps of each recording that are looked at
 
 
 def baseline_bits(
-    train: Sequence[Lesson],
-    held_out: Sequence[Lesson],
-    *,
-    order: int = ORDER,
-    width: float = BIN,
+    train: Sequence[Lesson], held_out: Sequence[Lesson], *, order: int = ORDER
 ) -> dict[str, float]:
     """Bits per sample of the marginal and of linear prediction, on held-out recordings.
 
     Both are fitted to each band of the training recordings and know the gains, as the
     grain model does. The marginal is a histogram; the residual of linear prediction
-    (autocorrelation method) has the best of Gaussian, Laplace and logistic shape. Values
-    are read in bins of `width`.
+    (autocorrelation method) has the best of Gaussian, Laplace and logistic shape.
 
     Returns:
         {"marginal": bits, "linear_prediction": bits}.
@@ -39,11 +34,8 @@ def baseline_bits(
         test = np.concatenate([_audible(one, band) for one in held_out])
         if len(fit) < 10 * order or len(test) < 10 * order:
             continue
-        # All densities are read in bins of BIN, and other bins are so many bits less.
-        wider = np.log2(width / BIN)
-        marginal.append((_histogram_bits(fit, test) - wider, len(test)))
-        bits = _linear_prediction_bits(fit, test, order) - wider
-        predicted.append((bits, len(test)))
+        marginal.append((_histogram_bits(fit, test), len(test)))
+        predicted.append((_linear_prediction_bits(fit, test, order), len(test)))
     if not marginal:
         raise ValueError("nothing audible to fit the baselines to")
     return {

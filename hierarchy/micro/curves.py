@@ -12,7 +12,6 @@ from hierarchy.micro.registers import (
     FLOATS,
     INTS,
     LANES,
-    LONG,
     call,
     fma,
     least,
@@ -21,6 +20,7 @@ from hierarchy.micro.registers import (
     most,
     polynomial,
     splat,
+    steps,
     store,
     whole,
 )
@@ -35,18 +35,9 @@ def _elementwise(work):
     def run(context, start, count):
         def generate(context, builder, signature, arguments):
             first, count = arguments
-            entry = builder.block
-            body, end = builder.append_basic_block(), builder.append_basic_block()
-            builder.cbranch(builder.icmp_signed(">", count, long(0)), body, end)
-            builder.position_at_end(body)
-            index = builder.phi(LONG)
-            index.add_incoming(long(0), entry)
-            at = builder.add(first, builder.mul(index, long(4)))
-            store(builder, work(builder, load(builder, at, 0)), at, 0)
-            following = builder.add(index, long(LANES))
-            index.add_incoming(following, builder.block)
-            builder.cbranch(builder.icmp_signed("<", following, count), body, end)
-            builder.position_at_end(end)
+            with steps(builder, long(0), count, LANES) as (index, _):
+                at = builder.add(first, builder.mul(index, long(4)))
+                store(builder, work(builder, load(builder, at, 0)), at, 0)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64), generate
