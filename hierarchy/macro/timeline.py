@@ -12,13 +12,14 @@ import dataclasses
 import numpy as np
 
 from hierarchy.macro.choosing import beat_chords, transpositions
+from hierarchy.macro.retuning import drawn_power, made_up, retune
 from hierarchy.material import sketch as sinusoids
 from hierarchy.material.features import FLOOR, chroma_of
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book
 from hierarchy.material.sketch import Sketch
 from hierarchy.micro.grains import CONTEXT, WARM_UP
-from structure.harmony import Chord, Key
+from structure.harmony import Chord
 from structure.plan import Section, SongPlan
 
 # Seconds by which a bar's grain begins before its bar line: the attack is all its own.
@@ -27,9 +28,6 @@ BREATH, BREATH_BEATS = -6.0, 0.5  # decibels, and beats before a new section beg
 RING = 2.5  # seconds after the last bar line in which the song dies away
 RING_DECAY = 24.0  # decibels a second
 TILT = 1.2  # decibels a band, at brightness 1
-OUTSIDE_KEY, OUTSIDE_CHORD = -18.0, -10.0  # decibels
-MADE_UP = 9.0  # decibels by which what is left is raised at most
-LOW, LOW_ROOT, LOW_OTHER = 200.0, 4.0, -4.0  # Hz and decibels: the bass says the root
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,19 +88,21 @@ def timeline_of(
     drawn = np.clip(np.rint(source[::2] / 2 - 0.25).astype(int), 0, None)
     sketch = clips.sketch(drawn)
     here = beat[::2]
-    before_levels = _drawn_power(sketch, levels.shape[-1], sample_rate)
-    sketch = _retune(
+    before_levels = drawn_power(sketch, levels.shape[-1], sample_rate)
+    sketch = retune(
         sketch,
-        shift[here],
-        [Chord.parse(chords[b]) for b in here],
-        plan.key,
-        sample_rate,
+        shift,
+        [Chord.parse(chord) for chord in chords],
+        here,
+        within=((middle >= 0) & (middle < beats))[::2],
+        key=plan.key,
+        sample_rate=sample_rate,
     )
-    sketch = _made_up(sketch, before_levels, sample_rate)
+    sketch = made_up(sketch, before_levels, sample_rate)
     sketch = _tilt_sketch(sketch, section.brightness, sample_rate, levels.shape[-1])
     tilt = 10 ** (_tilt(section.brightness, levels.shape[-1]) / 20)
     # What the sketch does not explain stays in its band; what it does moves with it.
-    after = _drawn_power(sketch, levels.shape[-1], sample_rate)
+    after = drawn_power(sketch, levels.shape[-1], sample_rate)
     rest = np.maximum(levels**2 - before_levels.repeat(2, axis=1), (0.15 * levels) ** 2)
     levels = np.sqrt(rest * tilt**2 + after.repeat(2, axis=1))
     if breath and section.bars >= 4:
@@ -211,71 +211,6 @@ class _Reader:
         """Sketch frames, by their number in the book."""
         sketch = self.clip.sketch
         return sketch[np.clip(frames - self.low // 2, 0, len(sketch) - 1)]
-
-
-def _drawn_power(sketch: Sketch, bands: int, sample_rate: int) -> np.ndarray:
-    """Square of the level that a sketch gives each band, [2, frames, bands]."""
-    band = np.clip(
-        (sketch.frequency / (sample_rate / 2) * bands).astype(int), 0, bands - 1
-    )
-    power = np.zeros([2, len(sketch), bands])
-    row = np.broadcast_to(np.arange(len(sketch))[:, None], band.shape)
-    for channel, part in enumerate((sketch.middle, sketch.side)):
-        # A sinusoid has half its squared amplitude; a band has N times the power.
-        np.add.at(power[channel], (row, band), 0.5 * bands * np.abs(part) ** 2)
-    return power
-
-
-def _retune(sketch: Sketch, shift, chords, key: str, sample_rate: int) -> Sketch:
-    """Transpose each frame, and quieten what lies outside its chord and the key."""
-    frequency = sketch.frequency * (2.0 ** (shift / 12))[:, None].astype(np.float32)
-    pitch = np.rint(69 + 12 * np.log2(np.maximum(frequency, 20) / 440)).astype(int) % 12
-    scale = set(Key.parse(key).scale)
-    gain, root = np.zeros([len(chords), 12]), np.full([len(chords), 1], -1)
-    for row, chord in enumerate(chords):
-        tones = set(chord.pitch_classes)
-        if tones:
-            root[row] = chord.root
-        for pc in range(12) if tones else ():
-            inside = pc in tones
-            gain[row, pc] = (
-                0 if inside else OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY
-            )
-    decibels = np.take_along_axis(gain, pitch, axis=1)
-    bass = (frequency < LOW) & (root >= 0)
-    decibels += bass * np.where(pitch == root, LOW_ROOT, LOW_OTHER)
-    factor = 10 ** (decibels / 20)
-    # Above some 2 kHz partials are colour more than harmony.
-    factor = np.where(frequency < 2500, factor, 1.0)
-    factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
-    return Sketch(
-        frequency.astype(np.float32),
-        (sketch.middle * factor).astype(np.complex64),
-        (sketch.side * factor).astype(np.complex64),
-    )
-
-
-def _made_up(sketch: Sketch, before: np.ndarray, sample_rate: int) -> Sketch:
-    """Raise what is left when notes were quietened, so that each band is as full.
-
-    Otherwise the middle of the spectrum, where melodies lie, would be left hollow.
-
-    Args:
-        sketch: transposed to its chords, with some notes quieter.
-        before: square of the level that it gave each band before, [2, frames, bands].
-        sample_rate: Hz.
-    """
-    bands = before.shape[-1]
-    after = _drawn_power(sketch, bands, sample_rate)
-    lost = before.sum(axis=0) / np.maximum(after.sum(axis=0), FLOOR**2)
-    gain = np.clip(np.sqrt(lost), 1.0, 10 ** (MADE_UP / 20))
-    band = (sketch.frequency / (sample_rate / 2) * bands).astype(int)
-    factor = np.take_along_axis(gain, np.clip(band, 0, bands - 1), axis=1)
-    return Sketch(
-        sketch.frequency,
-        (sketch.middle * factor).astype(np.complex64),
-        (sketch.side * factor).astype(np.complex64),
-    )
 
 
 def _tilt(brightness: float, bands: int) -> np.ndarray:

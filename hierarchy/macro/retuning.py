@@ -1,0 +1,159 @@
+"""Sinusoids of a recording to those of the chords that a plan asks for.
+
+A transposition brings a gesture near its chord and seldom into it. So, beat by beat,
+notes beside a chord note that is lacking become that note, chord notes that are faint
+are raised, and what lies outside the chord is quietened, all of it no further than the
+chord needs to be clear: a melody over a chord that sounds stays itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from hierarchy.material.features import FLOOR
+from hierarchy.material.sketch import Sketch
+from structure.harmony import Chord, Key
+
+# Hz between which partials are harmony; below is rumble, above they are colour.
+LOWEST, HIGHEST = 55.0, 2500.0
+OUTSIDE_KEY, OUTSIDE_CHORD = -18.0, -10.0  # decibels
+LACKING, BESIDE = 0.5, 2  # a share of the loudest chord note; semitones
+FAINT, RAISED = 0.7, 6.0  # a share of the loudest chord note; decibels at most
+CLEAR, LOWERED = 0.25, -12.0  # a share of the mean chord note; decibels at most
+MADE_UP = 9.0  # decibels by which what is left is raised at most
+LOW, LOW_ROOT, LOW_OTHER = 200.0, 4.0, -4.0  # Hz and decibels: the bass says the root
+
+
+def retune(
+    sketch: Sketch,
+    shift: np.ndarray,
+    chords: Sequence[Chord],
+    beat: np.ndarray,
+    *,
+    within: np.ndarray,
+    key: str,
+    sample_rate: int,
+) -> Sketch:
+    """Transpose each beat, and bring it to its chord.
+
+    Args:
+        sketch: as it was heard.
+        shift: semitones by which each beat is transposed, [beats].
+        chords: one a beat; those without notes leave theirs as they are.
+        beat: int [frames], the beat of each frame of the sketch.
+        within: bool [frames], those by which their beat is judged; what rings on after
+            it must not change it.
+        key: in Harte's syntax; notes outside of it are quietened most.
+        sample_rate: Hz; what is transposed beyond half of it is left out.
+    """
+    scale = set(Key.parse(key).scale)
+    frequency = sketch.frequency * (2.0 ** (shift / 12))[beat, None]
+    pitch = _pitch_class(frequency)
+    harmonic = (frequency > LOWEST) & (frequency < HIGHEST)
+    loud = (np.abs(sketch.middle) + np.abs(sketch.side)) * (harmonic & within[:, None])
+    total = np.zeros([len(chords), 12])
+    np.add.at(total, (np.broadcast_to(beat[:, None], pitch.shape), pitch), loud)
+    move, gain = np.zeros([len(chords), 12]), np.ones([len(chords), 12])
+    root = np.full(len(chords), -1)
+    for row, chord in enumerate(chords):
+        if tones := set(chord.pitch_classes):
+            root[row] = chord.root
+            move[row], gain[row] = _balance(total[row], tones, scale)
+
+    def of_partials(by_pitch: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(by_pitch[beat], pitch, axis=1)
+
+    frequency = frequency * 2 ** (np.where(harmonic, of_partials(move), 0) / 12)
+    # Rumble outside the chord is quietened too, but nobody hears it as a note.
+    factor = np.where(frequency < HIGHEST, of_partials(gain), 1.0)
+    root = root[beat][:, None]
+    bass = np.where(_pitch_class(frequency) == root, LOW_ROOT, LOW_OTHER)
+    factor = factor * 10 ** (bass * ((frequency < LOW) & (root >= 0)) / 20)
+    factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
+    return Sketch(
+        frequency.astype(np.float32),
+        (sketch.middle * factor).astype(np.complex64),
+        (sketch.side * factor).astype(np.complex64),
+    )
+
+
+def _pitch_class(frequency: np.ndarray) -> np.ndarray:
+    pitch = 69 + 12 * np.log2(np.maximum(frequency, 20) / 440)
+    return np.rint(pitch).astype(int) % 12
+
+
+def _balance(
+    total: np.ndarray, tones: Collection[int], scale: Collection[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How notes of a beat become its chord.
+
+    Args:
+        total: amplitude of each pitch class, float [12].
+        tones: pitch classes of the chord.
+        scale: those of the key.
+
+    Returns:
+        semitones by which each pitch class moves, and the factor of its amplitude.
+    """
+    inside = np.array(sorted(tones))
+    outside = [pc for pc in range(12) if pc not in tones]
+    have, move = total.copy(), np.zeros(12)
+    for tone in sorted(inside, key=lambda pc: total[pc]):
+        beside = [
+            pc
+            for pc in outside
+            if not move[pc] and abs((tone - pc + 6) % 12 - 6) <= BESIDE
+        ]
+        if beside and have[tone] < LACKING * have[inside].max():
+            taken = max(beside, key=lambda pc: total[pc])
+            move[taken] = (tone - taken + 6) % 12 - 6
+            have[tone] += total[taken]
+    gain = 10 ** (np.array([OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY for pc in range(12)]) / 20)  # fmt: skip
+    wanted = FAINT * have[inside].max() / np.maximum(have[inside], FLOOR)
+    gain[inside] = np.clip(wanted, 1, 10 ** (RAISED / 20))
+    most = CLEAR * (have * gain)[inside].mean()
+    for pc in outside:
+        if move[pc]:
+            gain[pc] = gain[(pc + int(move[pc])) % 12]
+        else:
+            clear = most / max(total[pc] * gain[pc], FLOOR)
+            gain[pc] *= np.clip(clear, 10 ** (LOWERED / 20), 1)
+    return move, gain
+
+
+def made_up(sketch: Sketch, before: np.ndarray, sample_rate: int) -> Sketch:
+    """Raise what is left when notes were quietened, so that each band is as full.
+
+    Otherwise the middle of the spectrum, where melodies lie, would be left hollow.
+
+    Args:
+        sketch: transposed to its chords, with some notes quieter.
+        before: square of the level that it gave each band before, [2, frames, bands].
+        sample_rate: Hz.
+    """
+    bands = before.shape[-1]
+    after = drawn_power(sketch, bands, sample_rate)
+    lost = before.sum(axis=0) / np.maximum(after.sum(axis=0), FLOOR**2)
+    gain = np.clip(np.sqrt(lost), 1.0, 10 ** (MADE_UP / 20))
+    band = (sketch.frequency / (sample_rate / 2) * bands).astype(int)
+    factor = np.take_along_axis(gain, np.clip(band, 0, bands - 1), axis=1)
+    return Sketch(
+        sketch.frequency,
+        (sketch.middle * factor).astype(np.complex64),
+        (sketch.side * factor).astype(np.complex64),
+    )
+
+
+def drawn_power(sketch: Sketch, bands: int, sample_rate: int) -> np.ndarray:
+    """Square of the level that a sketch gives each band, [2, frames, bands]."""
+    band = np.clip(
+        (sketch.frequency / (sample_rate / 2) * bands).astype(int), 0, bands - 1
+    )
+    power = np.zeros([2, len(sketch), bands])
+    row = np.broadcast_to(np.arange(len(sketch))[:, None], band.shape)
+    for channel, part in enumerate((sketch.middle, sketch.side)):
+        # A sinusoid has half its squared amplitude; a band has N times the power.
+        np.add.at(power[channel], (row, band), 0.5 * bands * np.abs(part) ** 2)
+    return power
