@@ -140,6 +140,18 @@ def test_a_book_is_about_as_long_as_it_may_be(small_song, features):
     assert set(short.beat_idea) == {0, 1}
 
 
+def test_a_book_keeps_as_many_sinusoids_as_it_is_told(small_song, features):
+    heard = heard_in(small_song)
+    many, few = (
+        make_book([("small.wav", features, heard)], peaks=peaks) for peaks in (12, 3)
+    )
+    assert (many.frequency.shape[1], few.frequency.shape[1]) == (12, 3)
+    loudest = many.amplitude.max(axis=(0, 2))
+    np.testing.assert_array_equal(few.levels, many.levels)
+    # The strongest stay: with the tilt that counts, the loudest may be another.
+    assert (few.amplitude.max(axis=(0, 2)) == loudest).mean() > 0.9
+
+
 def test_a_recording_without_a_phrase_is_left_out(small_song, features):
     heard = heard_in(small_song)
     still = dataclasses.replace(heard, beat_times=heard.beat_times[:4], downbeats=(0,))

@@ -160,3 +160,13 @@ def test_the_strongest_sinusoids_are_those_that_stay():
     few = Sketch(frequency, middle, 0 * middle).strongest(2)
     np.testing.assert_array_equal(few.frequency, [[200, 800]])
     np.testing.assert_array_equal(few.middle, np.complex64([[0.5, 0.4j]]))
+
+
+def test_more_sinusoids_than_there_are_come_as_silence():
+    time = np.arange(RATE) / RATE
+    chord = np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    sketch = analyse(chord, np.zeros_like(chord), RATE, peaks=4)
+    more = sketch.strongest(7)
+    assert more.frequency.shape == more.middle.shape == (len(sketch), 7)
+    np.testing.assert_array_equal(more.middle[:, :4], sketch.middle)
+    assert not more.middle[:, 4:].any() and not more.frequency[:, 4:].any()

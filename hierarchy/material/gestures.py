@@ -4,7 +4,7 @@ A plan that only says "A minor, loud" is not yet music. A gesture is one beat of
 recording as conditions: levels of the bands, colour, attack and the sinusoids of its
 sketch. Beats that followed each other in the recording lie next to each other in the
 book, in phrases, so that what is asked can move as real music moves. Everything is
-stored in bytes: about 8 kB for a second.
+stored in bytes: about 17 kB for a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import safetensors.numpy
 
 from hierarchy.material.features import FLOOR, HOP, Features
-from hierarchy.material.sketch import Sketch
+from hierarchy.material.sketch import PEAKS, Sketch
 from structure.errors import RequestError
 from structure.files import whole_file
 from structure.harmony import Chord
@@ -27,7 +27,6 @@ from structure.listening import Heard
 SECONDS = 600.0
 """How much of a corpus a book holds at most, unless told otherwise."""
 
-PEAKS = 24
 PHRASE_BEATS = 16
 _QUIETEST_DB, _LOWEST_HZ = -120.0, 16.0
 
@@ -149,7 +148,10 @@ _FIELDS = {
 
 
 def make_book(
-    recordings: Sequence[tuple[str, Features, Heard]], *, seconds: float = SECONDS
+    recordings: Sequence[tuple[str, Features, Heard]],
+    *,
+    seconds: float = SECONDS,
+    peaks: int = PEAKS,
 ) -> Book:
     """Choose phrases of recordings and write them down compactly.
 
@@ -160,6 +162,7 @@ def make_book(
     Args:
         recordings: name, features and what was heard in each.
         seconds: about how much to keep in all.
+        peaks: sinusoids that are kept of each frame, the strongest.
 
     Raises:
         RequestError: if no recording has a beat.
@@ -174,7 +177,7 @@ def make_book(
         songs.append((name, heard))
     if not phrases:
         raise RequestError("no recording has a beat; a book of gestures needs some")
-    written = [_write_phrase(*phrase) for phrase in phrases]
+    written = [_write_phrase(*phrase, peaks) for phrase in phrases]
     starts = np.cumsum([0, *(one["frames"] for one in written)])
     arrays = {"phrase_start": starts.astype(np.int32)}
     for index, one in enumerate(written):
@@ -242,7 +245,12 @@ def _lateness(features: Features, heard: Heard) -> float:
 
 
 def _write_phrase(
-    song: int, features: Features, heard: Heard, beats: range, late: float
+    song: int,
+    features: Features,
+    heard: Heard,
+    beats: range,
+    late: float,
+    peaks: int,
 ) -> dict:
     per_second = features.sample_rate / HOP
     times = np.asarray(heard.beat_times[beats.start : beats.stop + 1]) * per_second
@@ -250,7 +258,7 @@ def _write_phrase(
     first = max(0, int(times[0]) - _MARGIN) // 2 * 2
     last = min(features.frames, int(times[-1]) + _MARGIN) // 2 * 2
     here, drawn = slice(first, last), slice(first // 2, last // 2)
-    sketch = features.sketch[drawn].strongest(PEAKS)
+    sketch = features.sketch[drawn].strongest(peaks)
     pair = np.stack([sketch.middle, sketch.side])
     at = times - first
     edges = np.clip(np.rint(at).astype(int), 0, last - first - 1)

@@ -22,7 +22,7 @@ import scipy.signal
 
 HOP = 1024  # samples between frames of a sketch
 WINDOW = 3072  # samples that a frame looks at: attacks want it shorter, bass longer
-PEAKS = 32
+PEAKS = 48
 QUIETEST = 1e-5  # amplitude below which a peak does not count
 _CHUNK = 512  # frames analysed at once, so that memory does not grow with the song
 
@@ -48,7 +48,16 @@ class Sketch:
         return Sketch(self.frequency[frames], self.middle[frames], self.side[frames])
 
     def strongest(self, peaks: int) -> Sketch:
-        """Only the `peaks` strongest sinusoids of each frame."""
+        """The `peaks` strongest sinusoids of each frame; silent ones make up the number."""
+        lacking = peaks - self.frequency.shape[1]
+        if lacking > 0:
+            none = [(0, 0), (0, lacking)]
+            return Sketch(
+                *(
+                    np.pad(part, none)
+                    for part in (self.frequency, self.middle, self.side)
+                )
+            )
         pair = np.abs(np.stack([self.middle, self.side]))
         order = np.argsort(ranks(self.frequency, pair), axis=1)
         keep = np.sort(order[:, :peaks], axis=1)

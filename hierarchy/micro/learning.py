@@ -50,6 +50,7 @@ class LessonConfig:
     without_sketch, without_coarse, without_style: share of windows that lack it.
     thinned: share of the others whose sketch is thinned to a random few sinusoids.
     past_noise: most noise that is laid over the past, in levels; see `training_sums`.
+    true_past: share of windows whose past is the true one nevertheless.
     matmul: precision of matrix products in training. "default" is what the device
         does best: float32 on CPUs (bfloat16 was 1.1 to 1.2 times slower there),
         TensorFloat-32 on GPUs, bfloat16 on TPUs. Weights are float32 throughout.
@@ -63,6 +64,7 @@ class LessonConfig:
     without_style: float = 0.1
     thinned: float = 0.4
     past_noise: float = 0.4
+    true_past: float = 0.5
     matmul: Literal["default", "bfloat16", "tensorfloat32", "float32"] = "default"
 
     def __post_init__(self):
@@ -145,7 +147,13 @@ def fit_grains(
 
     def sums(model, window, keys):
         with jax.default_matmul_precision(lessons.matmul):
-            return training_sums(model, window, keys, past_noise=lessons.past_noise)
+            return training_sums(
+                model,
+                window,
+                keys,
+                past_noise=lessons.past_noise,
+                true_past=lessons.true_past,
+            )
 
     def judge(model, window, key):
         return validation_loss(model, window, key, past_noise=lessons.past_noise)
@@ -280,6 +288,7 @@ def train_grains(
                 for song in corpus.songs
             ],
             seconds=recipe.book.seconds,
+            peaks=model_config.peaks,
         )
         for style, corpus in opened.items()
     }

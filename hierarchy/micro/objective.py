@@ -57,19 +57,26 @@ def _bits(
 
 
 def training_sums(
-    model: WaveNet, window: Window, keys: jax.Array, *, past_noise: float = 0.0
+    model: WaveNet,
+    window: Window,
+    keys: jax.Array,
+    *,
+    past_noise: float = 0.0,
+    true_past: float = 0.0,
 ) -> Sums:
     """Weighted bits per sample, with a key for each window; see `Additive`.
 
     The past that the model hears is made uncertain by noise of up to `past_noise`
-    times the level, another amount for each window, which it is told. A model that
-    always heard the true past trusts its own too much when it samples, and its errors
-    grow.
+    times the level, another amount for each window, which it is told; but for a share
+    of the windows, `true_past`, which teach what can be known. A model that always
+    heard the true past trusts its own too much when it samples, and its errors grow.
     """
 
     def uncertain(shape, key):
         amount, noise = jax.random.split(key)
-        doubt = past_noise * jax.random.uniform(amount)
+        # One number says both whether there is noise and how much.
+        beyond = jax.random.uniform(amount) - true_past
+        doubt = past_noise * jnp.maximum(beyond, 0) / max(1 - true_past, 1e-6)
         return _uncertain(shape, doubt, noise), doubt
 
     bits, heard = _bits(model, window, *jax.vmap(uncertain)(window.shape, keys))

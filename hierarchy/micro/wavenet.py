@@ -46,7 +46,7 @@ class WaveNetConfig:
     linear: int = 16  # steps of the past in the linear path
     mixtures: int = 3  # logistics that a prediction is mixed of
     classes: int = 0  # mu-law classes of each step; 0: a mixture of logistics
-    peaks: int = 24  # sinusoids that a request may carry
+    peaks: int = 48  # sinusoids that a request may carry
 
     def __post_init__(self):
         if not self.dilations or min(self.dilations) < 1:
