@@ -1,4 +1,4 @@
-"""A batch had item by item teaches what the whole batch teaches."""
+"""A batch had part by part teaches what the whole batch teaches."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,8 @@ from flax import nnx
 from hierarchy.material.features import FLOOR
 from hierarchy.micro.lessons import Window
 from hierarchy.micro.objective import training_sums
-from hierarchy.training.additive import Additive, by_item
+from hierarchy.training.additive import Additive, by_parts
+from hierarchy.training.parts import free_bytes, largest_that_fits, needed_bytes
 from hierarchy.training.stepping import Devices, Stepper
 from tests.small_worlds import random_request, tiny_net
 
@@ -42,7 +43,7 @@ def random_window(net, *, batch: int, frames: int) -> Window:
     )
 
 
-def stepper_of(net, *, item_by_item, loss=None):
+def stepper_of(net, *, at_once, loss=None):
     return Stepper(
         net,
         loss or Additive(noisy_sums),
@@ -53,25 +54,30 @@ def stepper_of(net, *, item_by_item, loss=None):
         seed=0,
         trainable=nnx.Param,
         devices=Devices.all(),
-        item_by_item=item_by_item,
+        at_once=at_once,
     )
 
 
 @pytest.mark.parametrize("changes", [{}, {"classes": 21}])
-def test_a_step_item_by_item_is_a_step_of_the_whole_batch(changes):
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_step_by_parts_is_a_step_of_the_whole_batch(changes, at_once):
     net = tiny_net(**changes)
     # Windows of different loudness: what counts differs from one to the next.
-    window = random_window(net, batch=3 * jax.device_count(), frames=10)
+    window = random_window(net, batch=4 * jax.device_count(), frames=10)
     taken = {}
-    for way in (False, True):
-        stepper = stepper_of(net, item_by_item=way)
+    # A loss of which nothing is known is had of the whole batch.
+    whole = Additive(noisy_sums)
+    losses = {"whole": lambda *given: whole(*given), "parts": whole}
+    for way, loss in losses.items():
+        size = at_once if way == "parts" else None
+        stepper = stepper_of(net, at_once=size, loss=loss)
         devices = stepper.devices
         state = stepper.start()
         before = jax.tree.map(np.array, state["weights"])
         state, told = stepper.step(state, devices.place(window), devices.flag(0))
         taken[way] = before, jax.device_get(state["weights"]), jax.device_get(told)
-    before, whole, told_whole = taken[False]
-    _, single, told_single = taken[True]
+    before, whole, told_whole = taken["whole"]
+    _, single, told_single = taken["parts"]
     assert set(told_single) == set(told_whole)
     for name in ("loss", "bits", "grad_norm"):
         np.testing.assert_allclose(told_single[name], told_whole[name], rtol=1e-4)
@@ -92,12 +98,13 @@ def test_items_that_weigh_more_count_for_more():
         height, weight = items
         return {"loss": ((slope * height * weight).sum(), weight.sum())}
 
-    means, gradient = by_item(
+    means, gradient = by_parts(
         sums,
         jnp.float32(2.0),
         (heights, weights),
         jax.random.key(0),
         jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",)),
+        1,
     )
     mean = (1 * 1 + 2 * 3) / 4
     assert float(gradient) == pytest.approx(mean)
@@ -112,17 +119,56 @@ def test_each_item_has_noise_of_its_own_and_the_same_alone():
     key, items = jax.random.key(3), jnp.zeros([4])
     _, whole = Additive(noise)(None, items, key)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
-    single, _ = by_item(noise, jnp.zeros([]), items, key, mesh)
+    single, _ = by_parts(noise, jnp.zeros([]), items, key, mesh, 1)
     # The weight is 1 an item: one by one, the mean is over four.
     assert float(single["square"]) == pytest.approx(float(whole["square"]) / 4)
     squares = jax.vmap(jax.random.normal)(jax.random.split(key, 4)) ** 2
     assert float(whole["square"]) == pytest.approx(float(squares.sum()))
 
 
-def test_a_loss_that_does_not_add_up_cannot_be_had_item_by_item():
+def test_a_loss_that_does_not_add_up_cannot_be_had_by_parts():
     with pytest.raises(ValueError, match="only an Additive loss"):
         stepper_of(
             tiny_net(),
-            item_by_item=True,
+            at_once=1,
             loss=lambda model, batch, key: (jnp.zeros([]), {}),
         )
+
+
+class Card:
+    """A device of another kind, with so much memory."""
+
+    platform = "gpu"
+
+    def __init__(self, limit: int | None, used: int = 0):
+        self._stats = {"bytes_limit": limit, "bytes_in_use": used} if limit else None
+
+    def memory_stats(self):
+        return self._stats
+
+
+def squares(size: int) -> jax.stages.Compiled:
+    """A program that holds `size` products of 256 by 256 before it adds them up."""
+
+    @jax.jit
+    def added(x):
+        each = jax.lax.map(lambda i: jnp.sin(x + i) @ x, jnp.arange(float(size)))
+        return jnp.sort(each, axis=0).sum(axis=0)
+
+    return added.lower(jnp.ones([256, 256])).compile()
+
+
+def test_a_device_takes_as_much_at_once_as_it_has_memory_for():
+    need = {size: needed_bytes(squares(size)) for size in (1, 2, 3, 6, 12)}
+    assert sorted(need.values()) == list(need.values())
+    assert need[12] > 2 * need[3] > 0
+    for size in (2, 3, 6):
+        card = Card(int(need[size] / 0.85) + 10**6, used=10**6)
+        assert free_bytes(card) == int(need[size] / 0.85)
+        assert largest_that_fits(12, squares, card)[0] == size
+    # Plenty, unknown, and not even enough for one: then it may at least try.
+    assert largest_that_fits(12, squares, Card(2**40))[0] == 12
+    assert largest_that_fits(12, squares, Card(None))[0] == 12
+    assert largest_that_fits(12, squares, Card(1000))[0] == 1
+    # CPUs have caches rather than memory to think of.
+    assert largest_that_fits(12, squares, jax.devices()[0])[0] == 1

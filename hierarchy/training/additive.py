@@ -1,8 +1,8 @@
-"""Losses that add up over the items of a batch, and their gradients item by item.
+"""Losses that add up over the items of a batch, and their gradients part by part.
 
-On a CPU most of a training step goes into activations that are written and read again.
-Those of one item may stay in the caches where those of a whole batch do not. So each
-device takes one item of its share after the other, forward and backward, and adds up.
+Each device takes one part of its share after the other, forward and backward, and adds
+up. So a batch need not be small because a device is; how large parts are is settled in
+`parts`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
@@ -25,8 +24,8 @@ Sums = Mapping[str, tuple[jax.Array, jax.Array]]
 class Additive:
     """A loss all of whose scalars are ratios of two sums over the items of a batch.
 
-    A `Loss` like any other, so it can be called with a whole batch. A `Stepper` may
-    have it item by item instead, with the same result but for rounding.
+    A `Loss` like any other, so it can be called with a whole batch. A `Stepper`
+    has it part by part instead, with the same result but for rounding.
 
     sums: (model, batch, keys [batch]) to Sums. An item must not hear of the others: it
         has its own key, and batch statistics are not for it. Weights must not depend on
@@ -48,14 +47,15 @@ def item_keys(batch: Any, key: jax.Array) -> jax.Array:
     return jax.random.split(key, len(jax.tree.leaves(batch)[0]))
 
 
-def by_item(
+def by_parts(
     sums: Callable[[Any, Any, jax.Array], Sums],
     weights: Any,
     batch: Any,
     key: jax.Array,
     mesh: Mesh,
+    size: int,
 ) -> tuple[dict[str, jax.Array], Any]:
-    """Scalars of a batch and the gradients of "loss", had item by item.
+    """Scalars of a batch and the gradients of "loss", had part by part.
 
     Args:
         sums: (weights, batch, keys) to Sums; see Additive.
@@ -63,31 +63,31 @@ def by_item(
         batch: pytree of arrays, whose first axis is shared by the devices of `mesh`.
         key: of the batch.
         mesh: of one axis.
+        size: items of a part; a divisor of each device's share.
 
     Returns:
         scalars with "loss" among them, and gradients like `weights`.
     """
     (axis,) = mesh.axis_names
 
-    def of_one(weights, item):
-        alone = jax.tree.map(lambda x: x[None], item)
-
+    def of_part(weights, part):
         def total(weights):
-            found = dict(sums(weights, *alone))
+            found = dict(sums(weights, *part))
             return found["loss"][0], found
 
         (_, found), gradients = jax.value_and_grad(total, has_aux=True)(weights)
         return found, gradients
 
     def of_share(weights, items):
-        shapes = jax.eval_shape(of_one, weights, jax.tree.map(lambda x: x[0], items))
+        parts = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), items)
+        shapes = jax.eval_shape(of_part, weights, jax.tree.map(lambda x: x[0], parts))
         added, _ = jax.lax.scan(
-            lambda so_far, item: (
-                jax.tree.map(jnp.add, so_far, of_one(weights, item)),
+            lambda so_far, part: (
+                jax.tree.map(jnp.add, so_far, of_part(weights, part)),
                 None,
             ),
             jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
-            items,
+            parts,
         )
         return jax.lax.psum(added, axis)
 
@@ -100,11 +100,6 @@ def by_item(
     return _means(found), jax.tree.map(
         lambda x: (x / weight).astype(x.dtype), gradients
     )
-
-
-def caches_matter(mesh: Mesh) -> bool:
-    """Whether items are better had one by one: on CPUs; others want much at once."""
-    return np.ravel(mesh.devices)[0].platform == "cpu"
 
 
 def _means(sums: Sums) -> dict[str, jax.Array]:

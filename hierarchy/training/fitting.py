@@ -93,8 +93,9 @@ def fit(
         model: where training starts; at the end it has the best weights.
         loss: (model, batch, key) to the mean loss over the batch and a dict of
             further scalars; jitted, in float32 or whatever the model computes in.
-            If it is an `additive.Additive`, CPUs have it item by item, which is
-            faster, takes less memory, and gives the same but for rounding.
+            If it is an `additive.Additive`, devices have it in parts, CPUs item by
+            item and others as much as their memory holds, which gives the same
+            but for rounding.
         batches: step to a global batch, a pytree of numpy arrays with a common
             first axis; a pure function, called from threads.
         validation: batches of held-out material, the same each time.

@@ -3,13 +3,14 @@
 The state is a tree of plain arrays under dotted names; it goes into a step and
 comes out of it, and its memory is reused. Weights are replicated over the mesh,
 batches are split along their first axis, and the compiler adds the gradients up; or,
-where a loss allows it and it is faster, they are had item by item (`additive`).
+where a loss allows it, they are had in parts as large as suit the device (`additive`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,17 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from hierarchy.training.additive import Additive, by_item, caches_matter
+from hierarchy.training.additive import Additive, by_parts
 from hierarchy.training.batches import Batch
 from hierarchy.training.checkpoint import named_arrays, with_arrays
+from hierarchy.training.parts import largest_that_fits
 from structure.errors import RequestError
 
 Loss = Callable[[nnx.Module, Batch, jax.Array], tuple[jax.Array, Mapping]]
 """(model, batch, key) to the mean loss over the batch and further scalars.
 
-An `Additive` loss is one that can also be had item by item.
+An `Additive` loss is one that can also be had part by part.
 """
 
 State = dict[str, Any]
@@ -123,20 +126,19 @@ class Stepper:
         seed: int,
         trainable: Any,
         devices: Devices,
-        item_by_item: bool | None = None,
+        at_once: int | None = None,
     ):
         """Get ready; see `fit` for the arguments.
 
         Args:
-            item_by_item: whether gradients are had so, which takes an Additive loss;
-                if None, where it is one and the devices are CPUs.
+            at_once: items of a batch that each device takes at once, which an
+                Additive loss allows; if None, as many as suit the device.
         """
-        additive = isinstance(loss, Additive)
-        if item_by_item and not additive:
-            raise ValueError("only an Additive loss can be had item by item")
-        if item_by_item is None:
-            item_by_item = additive and caches_matter(devices.mesh)
-        self._item_by_item = item_by_item
+        self._additive = isinstance(loss, Additive)
+        if at_once and not self._additive:
+            raise ValueError("only an Additive loss can be had part by part")
+        self._at_once = at_once
+        self._steps: dict[int, Callable] = {}
         self.devices = devices
         self._loss, self._validation_loss = loss, validation_loss
         self._optimizer, self._schedule = optimizer, schedule
@@ -145,11 +147,6 @@ class Stepper:
         learning, judging = _views(model)
         self._learning, self._weights, self._rest = nnx.split(learning, trainable, ...)
         self._judging = nnx.graphdef(judging)
-        self._step = jax.jit(
-            self._stepped,
-            donate_argnums=0,
-            out_shardings=(devices.replicated, devices.replicated),
-        )
         self._evaluate = jax.jit(self._evaluated, out_shardings=devices.replicated)
 
     def start(self) -> State:
@@ -183,7 +180,10 @@ class Stepper:
             the next state, and scalars: loss, grad_norm, learning_rate, flag and
             what the loss function adds.
         """
-        return self._step(state, batch, flag)
+        size = batch_size(batch)
+        if size not in self._steps:
+            self._steps[size] = self._compiled(state, batch, flag)
+        return self._steps[size](state, batch, flag)
 
     def evaluate(self, state: State, batch: Batch, index: int) -> dict:
         """Scalars of a batch under the weights to ship, with the index-th key."""
@@ -204,11 +204,38 @@ class Stepper:
         """A model of its own with the weights to ship, not in training mode."""
         return nnx.merge(self._judging, self.shipped(state))
 
-    def _stepped(self, state: State, batch: Batch, flag: jax.Array):
-        key = jax.random.fold_in(jax.random.key(self._seed), state["step"])
+    def _compiled(self, state: State, batch: Batch, flag: jax.Array) -> Callable:
+        """The step for batches of this size."""
 
-        learn = self._learn_item_by_item if self._item_by_item else self._learn_at_once
-        scalars, rest, gradients = learn(state, batch, key)
+        def compile_with(at_once: int | None) -> jax.stages.Compiled:
+            step = jax.jit(
+                partial(self._stepped, at_once=at_once),
+                donate_argnums=0,
+                out_shardings=(self.devices.replicated, self.devices.replicated),
+            )
+            return step.lower(state, batch, flag).compile()
+
+        if self._at_once or not self._additive:
+            return compile_with(self._at_once)
+        share = max(1, batch_size(batch) // self.devices.count)
+        device = self.devices.mesh.local_devices[0]
+        size, compiled = largest_that_fits(share, compile_with, device)
+        if jax.process_count() > 1:
+            # Free memory may differ; programs that work together must not.
+            sizes = multihost_utils.process_allgather(np.int32(size))
+            if (agreed := int(sizes.min())) != size:
+                compiled = compile_with(agreed)
+        return compiled
+
+    def _stepped(
+        self, state: State, batch: Batch, flag: jax.Array, *, at_once: int | None
+    ):
+        key = jax.random.fold_in(jax.random.key(self._seed), state["step"])
+        if at_once:
+            learnt = self._learn_by_parts(state, batch, key, at_once)
+        else:
+            learnt = self._learn_at_once(state, batch, key)
+        scalars, rest, gradients = learnt
         updates, optimizer = self._optimizer.update(
             gradients, state["optimizer"], state["weights"]
         )
@@ -242,15 +269,15 @@ class Stepper:
         )
         return {**scalars, "loss": loss}, rest, gradients
 
-    def _learn_item_by_item(self, state: State, batch: Batch, key: jax.Array):
+    def _learn_by_parts(self, state: State, batch: Batch, key: jax.Array, size: int):
         """The same."""
 
         def sums(weights, items, keys):
             model = self._model_in_motion(weights, state["rest"])
             return self._loss.sums(model, items, keys)
 
-        scalars, gradients = by_item(
-            sums, state["weights"], batch, key, self.devices.mesh
+        scalars, gradients = by_parts(
+            sums, state["weights"], batch, key, self.devices.mesh, size
         )
         return scalars, state["rest"], gradients
 
