@@ -9,6 +9,7 @@ medians of the time on the clock, and of the time that processor cores were busy
 
 * step: what a training step costs the devices;
 * loop: the same inside `fit`, with batches cut by threads, log and progress;
+* input: cutting one batch by one thread, while the devices rest;
 * narrow: products of the network's own widths, [steps, residual] by
   [residual, 2 gate], forth and back: a ceiling for this architecture;
 * square: products of 1024 by 1024: a ceiling for this machine.
@@ -158,18 +159,25 @@ def measure(
         devices=devices,
     )
     state, batch, flag = stepper.start(), devices.place(batches(0)), devices.flag(0)
-    flops = multiplications(stepper.step, state, batch, flag)
+    flops = multiplications(stepper.program(1), state, batch, flag)
 
     def step():
         nonlocal state
         state, scalars = stepper.step(state, batch, flag)
         return scalars
 
+    cut = itertools.count()
+
+    def cut_a_batch():
+        batches(next(cut))
+        return ()
+
     rows = lessons.batch_size * lessons.frames * config.steps_per_frame
     square, square_flops = square_products(flops)
     narrow, narrow_flops = narrow_products(flops, config, rows=rows)
     contestants = {
         "step": (step, flops),
+        "input": (cut_a_batch, flops),
         "narrow": (narrow, narrow_flops),
         "square": (square, square_flops),
     }
@@ -190,7 +198,7 @@ def measure(
     done = {name: of for name, (_, of) in contestants.items()} | {"loop": flops}
     audio = lessons.batch_size * lessons.frames * FRAME
     figures = {}
-    for name in ("step", "loop", "narrow", "square"):
+    for name in ("step", "loop", "input", "narrow", "square"):
         # All are told per step: the ceilings did a little more or less than one.
         clock, busy = np.array(times[name]).T * flops / done[name]
         low, middle, high = np.quantile(clock, [0.25, 0.5, 0.75]).tolist()

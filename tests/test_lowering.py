@@ -64,7 +64,7 @@ def test_training_and_judging_can_be_compiled_for_gpu_and_tpu(changes):
     )
     state = stepper.start()
     for program, arguments in (
-        (stepper._step, (state, window, jnp.zeros([1], jnp.int32))),
+        (stepper.program(1), (state, window, jnp.zeros([1], jnp.int32))),
         (
             stepper._evaluate,
             (state["weights"], state["rest"], window, np.uint32(0)),

@@ -185,6 +185,14 @@ class Stepper:
             self._steps[size] = self._compiled(state, batch, flag)
         return self._steps[size](state, batch, flag)
 
+    def program(self, at_once: int | None) -> Callable:
+        """The step as it is compiled, of so many items at once; None is all of them."""
+        return jax.jit(
+            partial(self._stepped, at_once=at_once),
+            donate_argnums=0,
+            out_shardings=(self.devices.replicated, self.devices.replicated),
+        )
+
     def evaluate(self, state: State, batch: Batch, index: int) -> dict:
         """Scalars of a batch under the weights to ship, with the index-th key."""
         weights = state["weights"] if state["ema"] is None else state["ema"]
@@ -208,12 +216,7 @@ class Stepper:
         """The step for batches of this size."""
 
         def compile_with(at_once: int | None) -> jax.stages.Compiled:
-            step = jax.jit(
-                partial(self._stepped, at_once=at_once),
-                donate_argnums=0,
-                out_shardings=(self.devices.replicated, self.devices.replicated),
-            )
-            return step.lower(state, batch, flag).compile()
+            return self.program(at_once).lower(state, batch, flag).compile()
 
         if self._at_once or not self._additive:
             return compile_with(self._at_once)
