@@ -4,9 +4,11 @@
 
 A third of the grains are asked for as songs ask for them, a third by the coarse
 description alone, a third are free. Counted are those with samples that are no numbers;
-that are silent in their last second though they were asked for sound; and that drown:
-where the last second is flatter (spectral flatness, noise is 0 dB) by more than 10 dB
-than the first, and flatter than -10 dB.
+that are silent in their last second though they were asked for sound; that are louder
+there by more than 12 dB than they were asked to be; and that drown: where the last second
+is flatter (spectral flatness, noise is 0 dB) than -10 dB, and flatter than the first by
+10 dB more than the levels that were asked of its bands became. A bass that gives way to a
+cymbal, as asked, has not drowned.
 """
 
 from __future__ import annotations
@@ -26,7 +28,13 @@ from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainModel, make_grains
 
 AT_ONCE = 64
-SILENT, DROWNED, FLAT = -40.0, 10.0, -10.0  # dB
+SILENT, LOUD, DROWNED, FLAT = -40.0, 12.0, 10.0, -10.0  # dB
+KINDS = {
+    "as songs ask": {},
+    "coarse": {"peaks": 0},
+    "free": {"peaks": 0, "coarse": False},
+}
+FLAWS = ("not a number", "silent", "loud", "drowned")
 
 
 def flatness(mono: np.ndarray) -> float:
@@ -35,26 +43,36 @@ def flatness(mono: np.ndarray) -> float:
     return float(20 * np.log10(np.median(found) + 1e-9))
 
 
+def flatness_asked(levels: np.ndarray) -> float:
+    """The same of levels that bands were asked to have, [frames, bands]."""
+    power = np.square(levels) + 1e-12
+    flat = np.exp(np.log(power).mean(axis=1)) / power.mean(axis=1)
+    return float(10 * np.log10(np.median(flat)))
+
+
 def judge(waveform: np.ndarray, asked: np.ndarray, rate: int) -> dict[str, bool]:
     """What is wrong with a grain.
 
     Args:
         waveform: float32 [2, samples].
-        asked: level of each frame of the middle, [frames].
+        asked: levels of the middle, [frames, bands].
         rate: Hz.
     """
     if not np.isfinite(waveform).all():
-        return {"not a number": True, "silent": False, "drowned": False}
-    mono = waveform.mean(axis=0)
+        return dict.fromkeys(FLAWS, False) | {"not a number": True}
+    mono, second = waveform.mean(axis=0), rate // FRAME
     first, last = mono[:rate], mono[-rate:]
-    wanted = float(np.sqrt(np.square(asked[-rate // FRAME :]).mean()))
+    bands = asked.shape[-1]
+    wanted = float(np.sqrt(np.square(asked[-second:]).sum(axis=1).mean() / bands))
     level = float(np.sqrt(np.square(last).mean()))
     short = 20 * np.log10(max(level, 1e-9) / max(wanted, 1e-9))
     flat, was = flatness(last), flatness(first)
+    told = flatness_asked(asked[-second:]) - flatness_asked(asked[:second])
     return {
         "not a number": False,
         "silent": bool(wanted > 1e-3 and short < SILENT),
-        "drowned": bool(flat > FLAT and flat - was > DROWNED),
+        "loud": bool(level > 1e-3 and short > LOUD),
+        "drowned": bool(flat > FLAT and flat - was - max(told, 0) > DROWNED),
     }
 
 
@@ -74,8 +92,8 @@ def main() -> None:
         GrainModel.read(arguments.model) if arguments.model else GrainModel.default()
     )
     rate, began = model.config.sample_rate, time.monotonic()
-    report = {"grains": 0, "not a number": 0, "silent": 0, "drowned": 0}
-    kinds = ({}, {"peaks": 0}, {"peaks": 0, "coarse": False})
+    report = {"grains": 0, **dict.fromkeys(FLAWS, 0)}
+    names, flawed = list(KINDS), []
     while report["grains"] < arguments.count:
         number = report["grains"]
         style = model.styles[number // AT_ONCE % len(model.styles)]
@@ -89,19 +107,25 @@ def main() -> None:
             seed=number,
         )
         requests = [
-            dataclasses.replace(clip, **kinds[i % 3]) for i, clip in enumerate(clips)
+            dataclasses.replace(clip, **KINDS[names[(number + i) % 3]])
+            for i, clip in enumerate(clips)
         ]
         for grain in make_grains(model, requests):
             request = grain.request
             inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
-            bands = request.levels.shape[-1]
-            asked = np.sqrt(np.square(request.levels[0, inside]).sum(axis=1) / bands)
+            asked = request.levels[0, inside]
+            kind = names[report["grains"] % 3]
             for flaw, found in judge(grain.waveform, asked, rate).items():
                 report[flaw] += found
+                if found:
+                    flawed.append([report["grains"], style, kind, flaw])
             report["grains"] += 1
         print(f"\r{report}", end="", flush=True)
     report["seconds"] = round(time.monotonic() - began)
     print(f"\r{report}")
+    for number, style, kind, flaw in flawed:
+        print(f"grain {number}, {style}, {kind}: {flaw}")
+    report["flawed"] = flawed
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1))
 
