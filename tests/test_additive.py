@@ -10,8 +10,14 @@ from flax import nnx
 from hierarchy.material.features import FLOOR
 from hierarchy.micro.lessons import Window
 from hierarchy.micro.objective import training_sums
+from hierarchy.training import stepping
 from hierarchy.training.additive import Additive, by_parts
-from hierarchy.training.parts import free_bytes, largest_that_fits, needed_bytes
+from hierarchy.training.parts import (
+    largest_that_fits,
+    needed_bytes,
+    room_on,
+    suited_batch,
+)
 from hierarchy.training.stepping import Devices, Stepper
 from tests.small_worlds import random_request, tiny_net
 
@@ -147,6 +153,13 @@ class Card:
         return self._stats
 
 
+def test_room_is_most_of_what_is_free():
+    assert room_on(Card(10**9, used=4 * 10**8)) == 54 * 10**7
+    assert room_on(Card(10**6, used=2 * 10**6)) == 0
+    assert room_on(Card(None)) is None
+    assert room_on(jax.devices()[0]) == 0
+
+
 def squares(size: int) -> jax.stages.Compiled:
     """A program that holds `size` products of 256 by 256 before it adds them up."""
 
@@ -158,17 +171,59 @@ def squares(size: int) -> jax.stages.Compiled:
     return added.lower(jnp.ones([256, 256])).compile()
 
 
-def test_a_device_takes_as_much_at_once_as_it_has_memory_for():
+def test_as_much_is_taken_at_once_as_there_is_room_for():
     need = {size: needed_bytes(squares(size)) for size in (1, 2, 3, 6, 12)}
     assert sorted(need.values()) == list(need.values())
     assert need[12] > 2 * need[3] > 0
     for size in (2, 3, 6):
-        card = Card(int(need[size] / 0.85) + 10**6, used=10**6)
-        assert free_bytes(card) == int(need[size] / 0.85)
-        assert largest_that_fits(12, squares, card)[0] == size
+        assert largest_that_fits(12, squares, need[size])[0] == size
     # Plenty, unknown, and not even enough for one: then it may at least try.
-    assert largest_that_fits(12, squares, Card(2**40))[0] == 12
-    assert largest_that_fits(12, squares, Card(None))[0] == 12
-    assert largest_that_fits(12, squares, Card(1000))[0] == 1
-    # CPUs have caches rather than memory to think of.
-    assert largest_that_fits(12, squares, jax.devices()[0])[0] == 1
+    assert largest_that_fits(12, squares, 2**40)[0] == 12
+    assert largest_that_fits(12, squares, None)[0] == 12
+    assert largest_that_fits(12, squares, 1000)[0] == 1
+    assert largest_that_fits(12, squares, 0)[0] == 1
+
+
+def test_a_step_on_a_card_with_little_room_is_the_same_step(monkeypatch):
+    net = tiny_net()
+    window = random_window(net, batch=4 * jax.device_count(), frames=10)
+    losses, programs = [], []
+    for room in (0, 2**40):
+        monkeypatch.setattr(stepping, "room_on", lambda device, room=room: room)
+        stepper = stepper_of(net, at_once=None)
+        program = stepper.program
+
+        def noted(size, program=program):
+            programs.append(size)
+            return program(size)
+
+        monkeypatch.setattr(stepper, "program", noted)
+        devices = stepper.devices
+        _, told = stepper.step(stepper.start(), devices.place(window), devices.flag(0))
+        losses.append(float(told["loss"]))
+    assert programs == [1, 4]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_batches_of_other_shapes_are_other_programs():
+    def loss(model, batch, key):
+        return (model.linear[...].sum() * batch.mean()) ** 2, {}
+
+    stepper = stepper_of(tiny_net(), at_once=None, loss=loss)
+    devices, state = stepper.devices, stepper.start()
+    for width in (3, 5, 3):
+        batch = np.ones([jax.device_count(), width], np.float32)
+        state, told = stepper.step(state, devices.place(batch), devices.flag(0))
+        assert np.isfinite(float(told["loss"]))
+
+
+@pytest.mark.parametrize(
+    ("limit", "batch"), [(None, 8), (10**6, 8), (24 * 10**6, 8), (80 * 10**6, 32)]
+)
+def test_a_batch_is_chosen_for_the_device(limit, batch):
+    assert suited_batch(10**6, [Card(limit)]) == batch
+
+
+def test_a_batch_that_is_chosen_divides_among_the_devices():
+    assert suited_batch(1.0, [Card(10**9)] * 3) == 3 * 64
+    assert suited_batch(1.0, jax.devices()[:1]) == 8

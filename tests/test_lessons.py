@@ -16,7 +16,12 @@ from hierarchy.micro.baselines import baseline_bits
 from hierarchy.micro.grains import WARM_UP, request_like
 from hierarchy.micro.learning import LessonConfig, validation_windows, window_batches
 from hierarchy.micro.lessons import Lesson, audible, lesson
-from hierarchy.micro.objective import UNHEARD, band_weights, validation_loss
+from hierarchy.micro.objective import (
+    UNHEARD,
+    band_weights,
+    doubtful,
+    validation_loss,
+)
 from tests.small_worlds import features_and_book, tiny_config, tiny_net
 
 STEPS = HOP // BANDS  # in a frame
@@ -144,7 +149,7 @@ def test_conditions_are_withheld_as_often_as_asked(taught):
     "changes, message",
     [
         ({"frames": 9}, "even and at least 8, got 9"),
-        ({"batch_size": 0}, "batch_size starts at 1, got 0"),
+        ({"batch_size": -1}, "batch_size starts at 0, got -1"),
         ({"thinned": 1.5}, "thinned is from 0 to 1, got 1.5"),
     ],
 )
@@ -247,3 +252,21 @@ def test_silence_has_no_baseline():
     silent.levels[:] = 1e-5
     with pytest.raises(ValueError, match="nothing audible"):
         baseline_bits([silent], [silent])
+
+
+@pytest.mark.parametrize("true_past", [0.0, 0.5, 1.0])
+def test_a_share_of_windows_hears_the_true_past(true_past):
+    shape, keys = jnp.ones([200, 2]), jax.random.split(jax.random.key(0), 1000)
+    past, doubt = jax.vmap(
+        lambda key: doubtful(shape, key, past_noise=0.4, true_past=true_past)
+    )(keys)
+    heard_true = np.asarray(doubt) == 0
+    assert heard_true.mean() == pytest.approx(true_past, abs=0.06)
+    np.testing.assert_array_equal(past[heard_true], 1)
+    if true_past < 1:
+        noisy = np.asarray(doubt)[~heard_true]
+        # Any amount up to the most, alike, and the model is told how much.
+        assert noisy.max() <= 0.4
+        assert noisy.mean() == pytest.approx(0.2, abs=0.02)
+        spread = np.std(past[~heard_true] - 1, axis=(1, 2))
+        np.testing.assert_allclose(spread / noisy, 1, atol=0.2)

@@ -59,6 +59,21 @@ def test_a_note_beside_one_that_is_lacking_becomes_it():
     assert decibels(full)[2] <= OUTSIDE_CHORD
 
 
+def test_a_note_alone_becomes_a_chord_note_and_so_do_those_that_drown_the_chord():
+    np.testing.assert_allclose(midi_of(to_chord(notes(65), "C:maj")), 64, atol=1e-4)
+    # E flat and B flat are a semitone and two from what C major lacks.
+    moved = midi_of(to_chord(notes(63, 70), "C:maj"))
+    assert {round(note) % 12 for note in moved} < {0, 4, 7}
+    drowned = to_chord(notes(60, 64, 65, 67, amplitude=[0.01, 0.01, 1, 0.01]), "C:maj")
+    assert round(midi_of(drowned)[2]) in (64, 67)
+
+
+def test_rumble_goes_where_its_overtones_go():
+    # An F below what is listened to, with its octaves.
+    moved = midi_of(to_chord(notes(29, 41, 53, 60, 67), "C:maj"))
+    np.testing.assert_allclose(moved, [28, 40, 52, 60, 67], atol=1e-4)
+
+
 def test_faint_chord_notes_are_raised_but_not_beyond_measure():
     retuned = to_chord(notes(60, 64, 67, amplitude=[1, 0.5, 0.01]), "C:maj")
     np.testing.assert_allclose(np.abs(retuned.middle[0, :2]), [1, 0.7], rtol=1e-3)
@@ -116,7 +131,7 @@ def test_what_rings_on_after_a_beat_does_not_change_it():
 @pytest.mark.parametrize("chord", ["A:min", "F:maj", "G:maj", "D:min", "E:min"])
 def test_any_cluster_is_heard_as_its_chord(chord):
     random = np.random.default_rng(0)
-    cluster = notes(*(60 + np.arange(12)), amplitude=random.uniform(0.2, 1, 12))
+    cluster = notes(*(60 + np.arange(12)), amplitude=random.uniform(0.05, 1, 12))
     heard = chroma_of(to_chord(cluster, chord))[0]
     tones = Chord.parse(chord).pitch_classes
     others = np.delete(heard, list(tones))

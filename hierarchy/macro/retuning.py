@@ -8,6 +8,7 @@ chord needs to be clear: a melody over a chord that sounds stays itself.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -19,7 +20,8 @@ from structure.harmony import Chord, Key
 # Hz between which partials are harmony; below is rumble, above they are colour.
 LOWEST, HIGHEST = 55.0, 2500.0
 OUTSIDE_KEY, OUTSIDE_CHORD = -18.0, -10.0  # decibels
-LACKING, BESIDE = 0.5, 2  # a share of the loudest chord note; semitones
+# What a chord note must have of the loudest one, and of the loudest note of all; semitones
+LACKING, DROWNED, BESIDE = 0.5, 0.25, 2
 FAINT, RAISED = 0.7, 6.0  # a share of the loudest chord note; decibels at most
 CLEAR, LOWERED = 0.25, -12.0  # a share of the mean chord note; decibels at most
 MADE_UP = 9.0  # decibels by which what is left is raised at most
@@ -51,8 +53,8 @@ def retune(
     scale = set(Key.parse(key).scale)
     frequency = sketch.frequency * (2.0 ** (shift / 12))[beat, None]
     pitch = _pitch_class(frequency)
-    harmonic = (frequency > LOWEST) & (frequency < HIGHEST)
-    loud = (np.abs(sketch.middle) + np.abs(sketch.side)) * (harmonic & within[:, None])
+    heard = (frequency > LOWEST) & (frequency < HIGHEST) & within[:, None]
+    loud = (np.abs(sketch.middle) + np.abs(sketch.side)) * heard
     total = np.zeros([len(chords), 12])
     np.add.at(total, (np.broadcast_to(beat[:, None], pitch.shape), pitch), loud)
     move, gain = np.zeros([len(chords), 12]), np.ones([len(chords), 12])
@@ -65,18 +67,16 @@ def retune(
     def of_partials(by_pitch: np.ndarray) -> np.ndarray:
         return np.take_along_axis(by_pitch[beat], pitch, axis=1)
 
-    frequency = frequency * 2 ** (np.where(harmonic, of_partials(move), 0) / 12)
-    # Rumble outside the chord is quietened too, but nobody hears it as a note.
-    factor = np.where(frequency < HIGHEST, of_partials(gain), 1.0)
+    # Rumble is not listened to, but goes where its overtones go.
+    notes = frequency < HIGHEST
+    frequency = frequency * 2 ** (np.where(notes, of_partials(move), 0) / 12)
+    factor = np.where(notes, of_partials(gain), 1.0)
     root = root[beat][:, None]
     bass = np.where(_pitch_class(frequency) == root, LOW_ROOT, LOW_OTHER)
     factor = factor * 10 ** (bass * ((frequency < LOW) & (root >= 0)) / 20)
     factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
-    return Sketch(
-        frequency.astype(np.float32),
-        (sketch.middle * factor).astype(np.complex64),
-        (sketch.side * factor).astype(np.complex64),
-    )
+    moved = dataclasses.replace(sketch, frequency=frequency.astype(np.float32))
+    return moved.times(factor)
 
 
 def _pitch_class(frequency: np.ndarray) -> np.ndarray:
@@ -101,14 +101,12 @@ def _balance(
     outside = [pc for pc in range(12) if pc not in tones]
     have, move = total.copy(), np.zeros(12)
     for tone in sorted(inside, key=lambda pc: total[pc]):
-        beside = [
-            pc
-            for pc in outside
-            if not move[pc] and abs((tone - pc + 6) % 12 - 6) <= BESIDE
-        ]
-        if beside and have[tone] < LACKING * have[inside].max():
+        least = max(LACKING * have[inside].max(), DROWNED * total.max())
+        steps = {pc: (tone - pc + 6) % 12 - 6 for pc in outside if not move[pc]}
+        beside = [pc for pc, step in steps.items() if abs(step) <= BESIDE]
+        if beside and have[tone] < least:
             taken = max(beside, key=lambda pc: total[pc])
-            move[taken] = (tone - taken + 6) % 12 - 6
+            move[taken] = steps[taken]
             have[tone] += total[taken]
     gain = 10 ** (np.array([OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY for pc in range(12)]) / 20)  # fmt: skip
     wanted = FAINT * have[inside].max() / np.maximum(have[inside], FLOOR)
@@ -138,12 +136,7 @@ def made_up(sketch: Sketch, before: np.ndarray, sample_rate: int) -> Sketch:
     lost = before.sum(axis=0) / np.maximum(after.sum(axis=0), FLOOR**2)
     gain = np.clip(np.sqrt(lost), 1.0, 10 ** (MADE_UP / 20))
     band = (sketch.frequency / (sample_rate / 2) * bands).astype(int)
-    factor = np.take_along_axis(gain, np.clip(band, 0, bands - 1), axis=1)
-    return Sketch(
-        sketch.frequency,
-        (sketch.middle * factor).astype(np.complex64),
-        (sketch.side * factor).astype(np.complex64),
-    )
+    return sketch.times(np.take_along_axis(gain, np.clip(band, 0, bands - 1), axis=1))
 
 
 def drawn_power(sketch: Sketch, bands: int, sample_rate: int) -> np.ndarray:

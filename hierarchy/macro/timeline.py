@@ -165,9 +165,7 @@ def _attack(levels: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def _faded(levels, sketch: Sketch, gain: np.ndarray) -> tuple[np.ndarray, Sketch]:
     """Levels [2, frames, bands] and their sketch, times a gain for each frame."""
-    drawn = gain[::2, None]
-    sketch = Sketch(sketch.frequency, sketch.middle * drawn, sketch.side * drawn)
-    return levels * gain[None, :, None], sketch
+    return levels * gain[None, :, None], sketch.times(gain[::2, None])
 
 
 def _source_frames(book, gestures, beat, inside, *, count) -> np.ndarray:
@@ -222,9 +220,6 @@ def _tilt_sketch(
     sketch: Sketch, brightness: float, sample_rate: int, bands: int
 ) -> Sketch:
     place = sketch.frequency / (sample_rate / 2) * 8 - 0.5
-    gain = 10 ** (2 * (brightness - 0.5) * TILT * np.maximum(place, 0) / 20)
-    return Sketch(
-        sketch.frequency,
-        (sketch.middle * gain).astype(np.complex64),
-        (sketch.side * gain).astype(np.complex64),
+    return sketch.times(
+        10 ** (2 * (brightness - 0.5) * TILT * np.maximum(place, 0) / 20)
     )

@@ -47,6 +47,14 @@ class Sketch:
     def __getitem__(self, frames) -> Sketch:
         return Sketch(self.frequency[frames], self.middle[frames], self.side[frames])
 
+    def times(self, factor: np.ndarray) -> Sketch:
+        """The same, louder or quieter; `factor` is [frames, peaks] or broadcasts."""
+        return dataclasses.replace(
+            self,
+            middle=(self.middle * factor).astype(np.complex64),
+            side=(self.side * factor).astype(np.complex64),
+        )
+
     def strongest(self, peaks: int) -> Sketch:
         """The `peaks` strongest sinusoids of each frame; silent ones make up the number."""
         lacking = peaks - self.frequency.shape[1]

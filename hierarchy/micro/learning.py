@@ -34,6 +34,7 @@ from hierarchy.training.checkpoint import load_weights
 from hierarchy.training.checkpoint import read_config as read_model_config
 from hierarchy.training.configuration import read_config
 from hierarchy.training.fitting import FitConfig, FitResult, Progress, fit
+from hierarchy.training.parts import suited_batch
 from structure.errors import RequestError
 
 Preview = Callable[[str, np.ndarray, np.ndarray, int], None]
@@ -45,7 +46,8 @@ class LessonConfig:
     """How windows are drawn, and what is withheld from the model.
 
     frames: length of a window, even; the first few only warm the model up.
-    batch_size: windows a step.
+    batch_size: windows a step; 0 is as many as the devices can use, 8 on a CPU and up
+        to 64 on each graphics card, by its memory.
     side: share of windows taken from the side of stereo recordings.
     without_sketch, without_coarse, without_style: share of windows that lack it.
     thinned: share of the others whose sketch is thinned to a random few sinusoids.
@@ -70,12 +72,23 @@ class LessonConfig:
     def __post_init__(self):
         if self.frames < 8 or self.frames % 2:
             raise ValueError(f"frames is even and at least 8, got {self.frames}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size starts at 1, got {self.batch_size}")
+        if self.batch_size < 0:
+            raise ValueError(f"batch_size starts at 0, got {self.batch_size}")
         for field in dataclasses.fields(self):
             share = getattr(self, field.name)
             if isinstance(field.default, float) and not 0 <= share <= 1:
                 raise ValueError(f"{field.name} is from 0 to 1, got {share}")
+
+
+def _with_batch_size(lessons: LessonConfig, config: WaveNetConfig) -> LessonConfig:
+    """Lessons whose batch size is settled."""
+    if lessons.batch_size:
+        return lessons
+    # What a layer hands on and what its backward pass reads again, as float32.
+    layer = 2 * (2 * config.gate + config.gate + config.residual) * 4
+    steps = lessons.frames * config.steps_per_frame
+    each = steps * len(config.dilations) * layer
+    return dataclasses.replace(lessons, batch_size=suited_batch(each, jax.devices()))
 
 
 def window_batches(
@@ -265,11 +278,12 @@ def train_grains(
                 f"{model_config.sample_rate} Hz; prepare it with --sample-rate "
                 f"{model_config.sample_rate}"
             )
+    lessons = _with_batch_size(recipe.lessons, model_config)
     model = WaveNet(model_config, rngs=nnx.Rngs(seed))
     if start_from is not None:
         _take_over(model, start_from)
 
-    train, held_out, show = lessons_of(opened, model_config, recipe.lessons, loading)
+    train, held_out, show = lessons_of(opened, model_config, lessons, loading)
     say = report or (lambda line: None)
     say(
         f"{sum(one.seconds(model_config) for one in train) / 60:.1f} minutes to learn "
@@ -302,7 +316,7 @@ def train_grains(
         train,
         held_out,
         out / "training",
-        lessons=recipe.lessons,
+        lessons=lessons,
         fitting=recipe.fit,
         resume=resume,
         settings={"songs": sorted(one.name for one in (*train, *held_out))},
@@ -401,8 +415,10 @@ def lessons_of(
 
 
 def features_of(song: CorpusSong, config: WaveNetConfig) -> Features:
-    """A song's features, with the levels of as many bands as the model has."""
+    """A song's features, of as many bands and sinusoids as the model has."""
     features = song.features()
+    sketch = features.sketch.strongest(config.peaks)
+    features = dataclasses.replace(features, sketch=sketch)
     if features.levels.shape[-1] == config.bands:
         return features  # without reading the sound
     return with_bands(features, song.audio(), config.bands)

@@ -72,19 +72,26 @@ def training_sums(
     heard the true past trusts its own too much when it samples, and its errors grow.
     """
 
-    def uncertain(shape, key):
-        amount, noise = jax.random.split(key)
-        # One number says both whether there is noise and how much.
-        beyond = jax.random.uniform(amount) - true_past
-        doubt = past_noise * jnp.maximum(beyond, 0) / max(1 - true_past, 1e-6)
-        return _uncertain(shape, doubt, noise), doubt
+    def heard_as(shape, key):
+        return doubtful(shape, key, past_noise=past_noise, true_past=true_past)
 
-    bits, heard = _bits(model, window, *jax.vmap(uncertain)(window.shape, keys))
+    bits, heard = _bits(model, window, *jax.vmap(heard_as)(window.shape, keys))
     weights = heard * jnp.asarray(band_weights(model.config.bands))[None, None]
     return {
         "loss": ((bits * weights).sum(), weights.sum()),
         "bits": ((bits * heard).sum(), heard.sum()),
     }
+
+
+def doubtful(
+    shape: jax.Array, key: jax.Array, *, past_noise: float, true_past: float
+) -> tuple[jax.Array, jax.Array]:
+    """A past [steps, bands] as training lets it be heard, and how uncertain it is."""
+    amount, noise = jax.random.split(key)
+    # One number says both whether there is noise and how much.
+    beyond = jax.random.uniform(amount) - true_past
+    doubt = past_noise * jnp.maximum(beyond, 0) / max(1 - true_past, 1e-6)
+    return _uncertain(shape, doubt, noise), doubt
 
 
 training_loss = Additive(training_sums)
@@ -102,7 +109,7 @@ def validation_loss(
     """Bits per sample with the sketch, with the coarse conditions alone, and free.
 
     The metrics are bits given the true past, and told so. What is judged by is bits given
-    a past as uncertain as training's is on average, since that is nearer to sampling.
+    a past with half as much noise as training knows, since that is nearer to sampling.
     `width` is that of the bins in which values are read.
     """
     none, full = jnp.zeros_like(window.share), jnp.ones_like(window.share)

@@ -1,4 +1,4 @@
-"""How much of a batch a device takes at once: by its caches, or by its memory.
+"""How much of a batch a device takes at once: one item, or as much as it has room for.
 
 On a CPU most of a training step goes into activations that are written and read again;
 those of one item may stay in the caches where those of a whole batch do not. Others
@@ -7,10 +7,13 @@ want as much at once as they can hold. Neither changes what is learnt, only how.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
+FEWEST, MOST = 8, 64  # items of a batch that is chosen here
 SPARED = 0.1  # share of the free memory that is left for what comes and goes
 
 
@@ -19,12 +22,21 @@ def parts_of(share: int) -> list[int]:
     return [size for size in range(share, 0, -1) if share % size == 0]
 
 
-def free_bytes(device: jax.Device) -> int | None:
-    """Memory that a device has left; None if it does not say, as CPUs do not."""
+def room_on(device: jax.Device) -> int | None:
+    """Bytes that a batch may take on a device like this one, the least of all hosts.
+
+    0 is as little as can be, which suits CPUs; None where a device does not say.
+    """
+    if device.platform == "cpu":
+        return 0
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:
         return None
-    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    free = int((1 - SPARED) * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
+    if jax.process_count() > 1:
+        # Programs that work together must be the same, and be compiled together.
+        free = int(multihost_utils.process_allgather(np.int64(free)).min())
+    return max(free, 0)
 
 
 def needed_bytes(compiled: jax.stages.Compiled) -> int:
@@ -37,26 +49,38 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int:
 
 
 def largest_that_fits(
-    share: int,
-    compile_with: Callable[[int], jax.stages.Compiled],
-    device: jax.Device,
+    share: int, compile_with: Callable[[int], jax.stages.Compiled], room: int | None
 ) -> tuple[int, jax.stages.Compiled]:
-    """Compile a step for as much at once as suits a device.
+    """Compile a step for as much at once as there is room for.
 
     Args:
-        share: items of a batch that the device has.
+        share: items of a batch that a device has.
         compile_with: items at once to the compiled step.
-        device: one like all of them.
+        room: bytes, from `room_on`.
 
     Returns:
         items at once, and the step. One, where even that may be too much: what a
         compiler counts is not all that a device knows.
     """
-    if device.platform == "cpu":
-        return 1, compile_with(1)
-    free = free_bytes(device)
-    for size in parts_of(share):
+    for size in parts_of(share) if room != 0 else [1]:
         compiled = compile_with(size)
-        if free is None or needed_bytes(compiled) <= (1 - SPARED) * free:
+        if room is None or needed_bytes(compiled) <= room:
             break
     return size, compiled
+
+
+def suited_batch(item_bytes: float, devices: Sequence[jax.Device]) -> int:
+    """A size of batch that the devices can make use of, a power of two for each.
+
+    Args:
+        item_bytes: that an item takes in training, about.
+        devices: that share each batch.
+
+    Returns:
+        `FEWEST` in all where batches are taken item by item or a device does not say
+        what it has; else as many a device as half of its room holds, up to `MOST`.
+    """
+    if room := room_on(devices[0]):
+        fits = int(min(room / (2 * item_bytes), MOST))
+        return max(1 << max(fits, 1).bit_length() - 1, FEWEST) * len(devices)
+    return -(-FEWEST // len(devices)) * len(devices)

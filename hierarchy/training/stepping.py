@@ -18,13 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from hierarchy.training.additive import Additive, by_parts
 from hierarchy.training.batches import Batch
 from hierarchy.training.checkpoint import named_arrays, with_arrays
-from hierarchy.training.parts import largest_that_fits
+from hierarchy.training.parts import largest_that_fits, room_on
 from structure.errors import RequestError
 
 Loss = Callable[[nnx.Module, Batch, jax.Array], tuple[jax.Array, Mapping]]
@@ -138,7 +137,7 @@ class Stepper:
         if at_once and not self._additive:
             raise ValueError("only an Additive loss can be had part by part")
         self._at_once = at_once
-        self._steps: dict[int, Callable] = {}
+        self._steps: dict[tuple, Callable] = {}
         self.devices = devices
         self._loss, self._validation_loss = loss, validation_loss
         self._optimizer, self._schedule = optimizer, schedule
@@ -180,10 +179,11 @@ class Stepper:
             the next state, and scalars: loss, grad_norm, learning_rate, flag and
             what the loss function adds.
         """
-        size = batch_size(batch)
-        if size not in self._steps:
-            self._steps[size] = self._compiled(state, batch, flag)
-        return self._steps[size](state, batch, flag)
+        leaves, tree = jax.tree.flatten(batch)
+        shapes = tree, *((x.shape, x.dtype) for x in leaves)
+        if shapes not in self._steps:
+            self._steps[shapes] = self._compiled(state, batch, flag)
+        return self._steps[shapes](state, batch, flag)
 
     def program(self, at_once: int | None) -> Callable:
         """The step as it is compiled, of so many items at once; None is all of them."""
@@ -213,7 +213,7 @@ class Stepper:
         return nnx.merge(self._judging, self.shipped(state))
 
     def _compiled(self, state: State, batch: Batch, flag: jax.Array) -> Callable:
-        """The step for batches of this size."""
+        """The step for batches of these shapes."""
 
         def compile_with(at_once: int | None) -> jax.stages.Compiled:
             return self.program(at_once).lower(state, batch, flag).compile()
@@ -221,14 +221,8 @@ class Stepper:
         if self._at_once or not self._additive:
             return compile_with(self._at_once)
         share = max(1, batch_size(batch) // self.devices.count)
-        device = self.devices.mesh.local_devices[0]
-        size, compiled = largest_that_fits(share, compile_with, device)
-        if jax.process_count() > 1:
-            # Free memory may differ; programs that work together must not.
-            sizes = multihost_utils.process_allgather(np.int32(size))
-            if (agreed := int(sizes.min())) != size:
-                compiled = compile_with(agreed)
-        return compiled
+        room = room_on(self.devices.mesh.local_devices[0])
+        return largest_that_fits(share, compile_with, room)[1]
 
     def _stepped(
         self, state: State, batch: Batch, flag: jax.Array, *, at_once: int | None

@@ -1,0 +1,163 @@
+"""Bits per sample beside a classic WaveNet: one band, mu-law classes, of equal cost.
+
+    python benchmarks/classic.py work/pop work/lofi work/adventure --minutes 8
+
+Both are trained from the start, one after the other, for as many minutes on the same
+recordings, with the same windows and conditions; the classic has the width at which a
+second of sound takes as many multiplications, and dilations up to 512. Then both say
+what held-out recordings cost, told in the steps of 16-bit sound: a value of ours is that
+of a band, whose energies add up to those of the waveform, and a class of mu-law is as
+many such steps as it is wide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+import hierarchy.devices
+from hierarchy.configs import find_config
+from hierarchy.material.companding import LIMIT, gain_by_step
+from hierarchy.material.corpus import Corpus
+from hierarchy.micro import conditions
+from hierarchy.micro.learning import (
+    GrainRecipe,
+    fit_grains,
+    lessons_of,
+    validation_windows,
+)
+from hierarchy.micro.objective import UNHEARD
+from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
+
+STEP = 2.0**-15  # of 16-bit sound
+TOLD = {"sketch": (1.0, 1.0), "coarse": (1.0, 0.0), "free": (0.0, 0.0)}
+
+
+def classic_of(config: WaveNetConfig) -> WaveNetConfig:
+    """The widest classic WaveNet that costs no more for a second of sound."""
+    allowed = cost(config)
+    for width in range(128, 3, -1):
+        classic = dataclasses.replace(
+            config,
+            bands=1,
+            classes=256,
+            dilations=tuple(2**n for n in range(10)) * 2,
+            residual=width,
+            gate=width,
+            skip=2 * width,
+            head=2 * width,
+        )
+        if cost(classic) <= allowed:
+            return classic
+    raise ValueError("no classic WaveNet is as cheap")
+
+
+def cost(config: WaveNetConfig) -> float:
+    """Multiplications that a second of sound takes."""
+    r, g, s = config.residual, config.gate, config.skip
+    n = config.bands
+    layers = len(config.dilations) * (4 * r * g + g * (r + s))
+    ends = 4 * n * r + s * config.head + config.head * n * config.likelihood.outputs
+    linear = 0 if config.classes else (config.linear + 3) * n * n
+    return (layers + ends + linear) * config.sample_rate / n
+
+
+def bits(net: WaveNet, window, coarse: float, share: float) -> jax.Array:
+    """Mean bits of a sample of the waveform, in steps of 16-bit sound."""
+    config = net.config
+    sketch = conditions.draw(
+        window.frequency,
+        window.amplitude,
+        window.phase,
+        window.levels,
+        sample_rate=config.sample_rate,
+    )
+    one = jnp.ones_like(window.share)
+    frames = conditions.withhold(
+        window.frames, coarse=coarse * one, sketch_share=share * one, doubt=0 * one
+    )
+    parameters = net(window.shape, sketch * share, frames, window.style)
+    gain = gain_by_step(window.levels[:, 2:-2], config.steps_per_frame)
+    width = STEP / gain
+    if config.classes:
+        log = config.likelihood.log_likelihood(parameters, window.shape)
+        mu = config.classes - 1
+        # How fast the companding curve rises, times the distance of its classes.
+        slope = (jnp.abs(window.shape) + LIMIT / mu) * np.log1p(mu)
+        steps = jnp.maximum(slope * 2 / mu / width, 1)
+        cost = jnp.log2(steps) - log / jnp.log(2.0)
+    else:
+        log = config.likelihood.log_likelihood(
+            parameters, window.shape, width[..., None]
+        )
+        cost = -log / jnp.log(2.0)
+    return cost[:, UNHEARD * config.steps_per_frame :].mean()
+
+
+def main() -> None:
+    """Train both, ask both, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    add("--minutes", type=float, default=8.0, help="of training, each")
+    add("--config", default="default", help="a recipe, as for train-grains")
+    add("--batches", type=int, default=12, help="of held-out windows")
+    add("--json", type=Path, help="write the report here")
+    asked = parser.parse_args()
+    hierarchy.devices.use_all_cores()
+    recipe = GrainRecipe.read(find_config(asked.config))
+    opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
+    ours = dataclasses.replace(recipe.model, styles=tuple(opened))
+    report = {}
+    for name, config in (("ours", ours), ("classic", classic_of(ours))):
+        # Neither knows how many steps there will be: the rate stays as it is.
+        fitting = dataclasses.replace(
+            recipe.fit,
+            minutes=asked.minutes,
+            final_fraction=1.0,
+            learning_rate=recipe.fit.learning_rate / 2,
+        )
+        train, held_out, _ = lessons_of(opened, config, recipe.lessons)
+        net = WaveNet(config, rngs=nnx.Rngs(0))
+        with tempfile.TemporaryDirectory() as out:
+            result = fit_grains(
+                net, train, held_out, out, lessons=recipe.lessons, fitting=fitting
+            )
+        windows = validation_windows(
+            held_out or train, recipe.lessons, peaks=config.peaks, batches=asked.batches
+        )
+        graph, weights = nnx.split(net)
+        said = jax.jit(
+            lambda weights, window, coarse, share, graph=graph: bits(
+                nnx.merge(graph, weights), window, coarse, share
+            )
+        )
+        report[name] = {
+            "residual": config.residual,
+            "gigamultiplications_a_second": cost(config) / 1e9,
+            "steps": result.steps,
+        } | {
+            told: float(np.mean([said(weights, one, *level) for one in windows]))
+            for told, level in TOLD.items()
+        }
+        print(f"{name}: {report[name]}", flush=True)
+    columns = list(report["ours"])
+    print(f"{'':9}" + "".join(f"{column:>30}" for column in columns))
+    for name, row in report.items():
+        print(f"{name:9}" + "".join(f"{row[column]:30.3f}" for column in columns))
+    if asked.json:
+        asked.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
