@@ -38,11 +38,10 @@ from flax import nnx
 
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro import conditions
-from hierarchy.micro.learning import LessonConfig, window_batches
+from hierarchy.micro.learning import GrainRecipe, LessonConfig, window_batches
 from hierarchy.micro.lessons import Lesson
 from hierarchy.micro.objective import training_loss
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
-from hierarchy.training.configuration import read_config
 from hierarchy.training.fitting import FitConfig, Progress, fit
 from hierarchy.training.stepping import Devices, Stepper
 
@@ -269,7 +268,8 @@ def table(found: dict) -> str:
             f"| {name} | {1000 * one['seconds']:.1f} ({low:.1f} to {high:.1f}) "
             f"| {1000 * one['core_seconds']:.0f} | {one['steps_per_second']:.2f} "
             f"| {one['audio_samples_per_second']:,.0f} "
-            f"| {one['gigaflops_per_second']:.1f} |"
+            # Cutting multiplies nothing.
+            f"| {'' if name == 'input' else round(one['gigaflops_per_second'], 1)} |"
         )
     return "\n".join([head, "", *rows])
 
@@ -278,7 +278,7 @@ def main() -> None:
     """Read the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--config", type=Path, help="TOML with [model] and [lessons]; else defaults"
+        "--config", type=Path, help="a recipe, as for train-grains; else defaults"
     )
     parser.add_argument("--batch-size", type=int, help="instead of the config's")
     parser.add_argument("--rounds", type=int, default=8)
@@ -287,9 +287,8 @@ def main() -> None:
     asked = parser.parse_args()
     config, lessons = WaveNetConfig(), LessonConfig()
     if asked.config:
-        sections = {"model": WaveNetConfig, "lessons": LessonConfig, "fit": FitConfig}
-        read = read_config(asked.config, sections)
-        config, lessons = read["model"], read["lessons"]
+        recipe = GrainRecipe.read(asked.config)
+        config, lessons = recipe.model, recipe.lessons
     if asked.batch_size:
         lessons = dataclasses.replace(lessons, batch_size=asked.batch_size)
     with tempfile.TemporaryDirectory() as compiled:
