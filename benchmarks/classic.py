@@ -27,14 +27,13 @@ import hierarchy.devices
 from hierarchy.configs import find_config
 from hierarchy.material.companding import LIMIT, gain_by_step
 from hierarchy.material.corpus import Corpus
-from hierarchy.micro import conditions
 from hierarchy.micro.learning import (
     GrainRecipe,
     fit_grains,
     lessons_of,
     validation_windows,
 )
-from hierarchy.micro.objective import UNHEARD
+from hierarchy.micro.objective import UNHEARD, predicted
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 
 STEP = 2.0**-15  # of 16-bit sound
@@ -73,18 +72,9 @@ def cost(config: WaveNetConfig) -> float:
 def bits(net: WaveNet, window, coarse: float, share: float) -> jax.Array:
     """Mean bits of a sample of the waveform, in steps of 16-bit sound."""
     config = net.config
-    sketch = conditions.draw(
-        window.frequency,
-        window.amplitude,
-        window.phase,
-        window.levels,
-        sample_rate=config.sample_rate,
-    )
     one = jnp.ones_like(window.share)
-    frames = conditions.withhold(
-        window.frames, coarse=coarse * one, sketch_share=share * one, doubt=0 * one
-    )
-    parameters = net(window.shape, sketch * share, frames, window.style)
+    asked = window._replace(coarse=coarse * one, share=share * one)
+    parameters = predicted(net, asked, window.shape, 0 * one)
     gain = gain_by_step(window.levels[:, 2:-2], config.steps_per_frame)
     width = STEP / gain
     if config.classes:
@@ -93,13 +83,13 @@ def bits(net: WaveNet, window, coarse: float, share: float) -> jax.Array:
         # How fast the companding curve rises, times the distance of its classes.
         slope = (jnp.abs(window.shape) + LIMIT / mu) * np.log1p(mu)
         steps = jnp.maximum(slope * 2 / mu / width, 1)
-        cost = jnp.log2(steps) - log / jnp.log(2.0)
+        found = jnp.log2(steps) - log / jnp.log(2.0)
     else:
         log = config.likelihood.log_likelihood(
             parameters, window.shape, width[..., None]
         )
-        cost = -log / jnp.log(2.0)
-    return cost[:, UNHEARD * config.steps_per_frame :].mean()
+        found = -log / jnp.log(2.0)
+    return found[:, UNHEARD * config.steps_per_frame :].mean()
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ from hierarchy.micro.grains import (
     make_grains,
     request_like,
 )
+from hierarchy.micro.learning import features_of
 from structure.plan import Section, SongPlan
 
 SECONDS = 3.0
@@ -214,10 +215,7 @@ def held_out(folder: Path, model: GrainModel, *, style: str, count: int, seed: i
     number = model.config.styles.index(style)
     requests, sounds = [], []
     for index, song in enumerate(songs):
-        features, audio = song.features(), song.audio()
-        # As many sinusoids as a book of gestures has, so that all share a batch.
-        drawn = features.sketch.strongest(model.config.peaks)
-        features = dataclasses.replace(features, sketch=drawn)
+        features, audio = features_of(song, model.config), song.audio()
         for _ in range(count // len(songs) + (index < count % len(songs))):
             first = int(random.integers(0, max(features.frames - frames, 2)) // 2 * 2)
             requests.append(

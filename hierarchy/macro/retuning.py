@@ -108,7 +108,8 @@ def _balance(
             taken = max(beside, key=lambda pc: total[pc])
             move[taken] = steps[taken]
             have[tone] += total[taken]
-    gain = 10 ** (np.array([OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY for pc in range(12)]) / 20)  # fmt: skip
+    quieter = [OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY for pc in range(12)]
+    gain = 10 ** (np.array(quieter) / 20)
     wanted = FAINT * have[inside].max() / np.maximum(have[inside], FLOOR)
     gain[inside] = np.clip(wanted, 1, 10 ** (RAISED / 20))
     most = CLEAR * (have * gain)[inside].mean()

@@ -58,6 +58,8 @@ class Sketch:
     def strongest(self, peaks: int) -> Sketch:
         """The `peaks` strongest sinusoids of each frame; silent ones make up the number."""
         lacking = peaks - self.frequency.shape[1]
+        if lacking == 0:
+            return self
         if lacking > 0:
             none = [(0, 0), (0, lacking)]
             return Sketch(

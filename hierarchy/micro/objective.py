@@ -34,12 +34,28 @@ def _bits(
     noise in it, which it is told.
     """
     config = model.config
+    parameters = predicted(model, window, past, doubt)
+    start = UNHEARD * config.steps_per_frame
+    log = config.likelihood.log_likelihood(parameters, window.shape, width)
+    bits = -log[:, start:] / jnp.log(2.0)
+    heard = audible(window.levels[:, 2 + UNHEARD : -2])
+    return bits, jnp.repeat(heard, config.steps_per_frame, axis=1)
+
+
+def predicted(
+    model: WaveNet, window: Window, past: jax.Array, doubt: jax.Array
+) -> jax.Array:
+    """What a model says of each step of a window, [batch, steps, bands, outputs].
+
+    It is told as much as `window.coarse` and `window.share` let it; `past` is what it
+    hears of the shape, and `doubt` [batch] the spread of the noise in it.
+    """
     sketch = conditions.draw(
         window.frequency,
         window.amplitude,
         window.phase,
         window.levels,
-        sample_rate=config.sample_rate,
+        sample_rate=model.config.sample_rate,
     )
     sketch = sketch * (window.share > 0)[:, None, None]
     frames = conditions.withhold(
@@ -48,12 +64,7 @@ def _bits(
         sketch_share=window.share,
         doubt=doubt,
     )
-    parameters = model(past, sketch, frames, window.style)
-    start = UNHEARD * config.steps_per_frame
-    log = config.likelihood.log_likelihood(parameters, window.shape, width)
-    bits = -log[:, start:] / jnp.log(2.0)
-    heard = audible(window.levels[:, 2 + UNHEARD : -2])
-    return bits, jnp.repeat(heard, config.steps_per_frame, axis=1)
+    return model(past, sketch, frames, window.style)
 
 
 def training_sums(
