@@ -4,8 +4,8 @@
 
 Grains of 3 seconds of held-out songs, asked for at several degrees of freedom and
 compared with the recording by librosa and mir_eval; the same compared with their
-requests ("asked") by the measures that those were made with; then bars as songs are rendered, gestures of the book in random keys
-and at random tempi, compared with theirs.
+requests ("asked") by the measures that those were made with; then bars as songs are
+rendered, gestures of the book in random keys and at random tempi, compared with theirs.
 A corpus folder is named as its style. Medians by style; bits per sample beside, from
 the model's own file.
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import judges
@@ -257,7 +257,8 @@ def as_rendered(
         yield performance.requests[place.grain], chords[number % 3][0]
 
 
-def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
+def medians_of(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Of each column; of chords the share that is right."""
     found = {}
     for column in COLUMNS:
         values = [row[column] for row in rows if np.isfinite(row.get(column, np.nan))]
@@ -265,6 +266,78 @@ def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
             middle = np.mean if column == "chords" else np.median
             found[column] = float(middle(values))
     return found
+
+
+def answers(
+    model: GrainModel,
+    folder: Path,
+    kinds: Collection[str],
+    *,
+    count: int,
+    seed: int = 0,
+    temperature: float = 0.75,
+    keep: Path | None = None,
+) -> dict[str, list[dict[str, float]]]:
+    """What is heard of `count` grains of a style, a row each, by kind; see `KINDS`.
+
+    Args:
+        model: with the style that the folder is named after.
+        folder: a prepared corpus.
+        kinds: of what is asked.
+        count: grains of each kind.
+        seed: of places, keys and tempi.
+        temperature: that grains are sampled with.
+        keep: a folder for the grains and their recordings.
+    """
+    style, rows = folder.name, {}
+    asked = list(_asked(model, folder, kinds, count, seed))
+    for first in range(0, len(asked), SIDE_BY_SIDE):
+        some = asked[first : first + SIDE_BY_SIDE]
+        grains = make_grains(
+            model, [request for request, _, _ in some], temperature=temperature
+        )
+        for number, (grain, (_, kind, against)) in enumerate(
+            zip(grains, some, strict=True), first
+        ):
+            for name, row in _judged(grain, kind, against):
+                rows.setdefault(name, []).append(row)
+            if keep:
+                _keep(keep, f"{number:04}-{style}-{kind}", grain, against)
+        done = min(first + SIDE_BY_SIDE, len(asked))
+        print(f"\r{style} {done / len(asked):4.0%} ", end="", flush=True)
+    return rows
+
+
+def _asked(model, folder, kinds, count, seed) -> Iterator[tuple]:
+    """What is asked, of which kind, and the sound or the chord that it is held against."""
+    style = folder.name
+    if wanted := [kind for kind in FREEDOMS if f"freedom {kind}" in kinds]:
+        requests, sounds = held_out(folder, model, style=style, count=count, seed=seed)
+        for freedom in wanted:
+            peaks = round(FREEDOMS[freedom] * model.config.peaks)
+            for request, sound in zip(requests, sounds, strict=True):
+                fewer = dataclasses.replace(request, peaks=peaks)
+                yield fewer, f"freedom {freedom}", sound
+    if "as rendered" in kinds:
+        for request, chord in as_rendered(model, style=style, count=count, seed=seed):
+            yield request, "as rendered", chord
+
+
+def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:
+    waveform, rate = grain.waveform, grain.sample_rate
+    if isinstance(against, str):
+        yield kind, compare_with_request(waveform, rate, grain.request, against)
+        return
+    yield kind, compare(against, waveform, rate)
+    yield f"{kind}, asked", compare_with_request(waveform, rate, grain.request, None)
+
+
+def _keep(folder: Path, name: str, grain: Grain, against) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = name.replace(" ", "-")
+    soundfile.write(folder / f"{name}.wav", grain.waveform.T, grain.sample_rate)
+    if not isinstance(against, str):
+        soundfile.write(folder / f"{name}-real.wav", against.T, grain.sample_rate)
 
 
 def main() -> None:
@@ -297,27 +370,19 @@ def main() -> None:
     config = Path(arguments.model or hierarchy.micro.grains.PRETRAINED) / "config.json"
     bits = json.loads(config.read_text()).get("extra", {}).get("bits_per_sample", {})
 
-    rows: dict[tuple[str, str], list] = {}
+    rows: dict[str, list] = {}
     for folder in arguments.corpora:
-        style = folder.name
-        asked = list(_asked(folder, model, style, arguments))
-        for first in range(0, len(asked), SIDE_BY_SIDE):
-            some = asked[first : first + SIDE_BY_SIDE]
-            grains = make_grains(
-                model,
-                [request for request, _, _ in some],
-                temperature=arguments.temperature,
-            )
-            for number, (grain, (_, kind, against)) in enumerate(
-                zip(grains, some, strict=True), first
-            ):
-                for name, row in _judged(grain, kind, against):
-                    rows.setdefault((style, name), []).append(row)
-                if arguments.keep:
-                    _keep(arguments.keep, f"{number:04}-{style}-{kind}", grain, against)
-            done = min(first + SIDE_BY_SIDE, len(asked))
-            print(f"\r{style} {done / len(asked):4.0%} ", end="", flush=True)
-    medians = {f"{style}, {kind}": _medians(r) for (style, kind), r in rows.items()}
+        found = answers(
+            model,
+            folder,
+            arguments.kinds,
+            count=arguments.count,
+            seed=arguments.seed,
+            temperature=arguments.temperature,
+            keep=arguments.keep,
+        )
+        rows |= {f"{folder.name}, {kind}": some for kind, some in found.items()}
+    medians = {name: medians_of(some) for name, some in rows.items()}
     print("\n" + " " * 24 + "".join(f"{column:>9}" for column in COLUMNS))
     for name, found in medians.items():
         cells = [
@@ -327,43 +392,8 @@ def main() -> None:
     print("bits per sample: " + ", ".join(f"{k} {v:.3f}" for k, v in bits.items()))
     if arguments.json:
         report = {"medians": medians, "bits_per_sample": bits}
-        report["rows"] = {f"{s}, {k}": r for (s, k), r in rows.items()}
+        report["rows"] = rows
         arguments.json.write_text(json.dumps(report, indent=1))
-
-
-def _asked(folder: Path, model: GrainModel, style: str, arguments) -> Iterator[tuple]:
-    """What is asked, of which kind, and the sound or the chord that it is held against."""
-    if wanted := [kind for kind in FREEDOMS if f"freedom {kind}" in arguments.kinds]:
-        requests, sounds = held_out(
-            folder, model, style=style, count=arguments.count, seed=arguments.seed
-        )
-        for freedom in wanted:
-            peaks = round(FREEDOMS[freedom] * model.config.peaks)
-            for request, sound in zip(requests, sounds, strict=True):
-                fewer = dataclasses.replace(request, peaks=peaks)
-                yield fewer, f"freedom {freedom}", sound
-    if "as rendered" in arguments.kinds:
-        for request, chord in as_rendered(
-            model, style=style, count=arguments.count, seed=arguments.seed
-        ):
-            yield request, "as rendered", chord
-
-
-def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:
-    waveform, rate = grain.waveform, grain.sample_rate
-    if isinstance(against, str):
-        yield kind, compare_with_request(waveform, rate, grain.request, against)
-        return
-    yield kind, compare(against, waveform, rate)
-    yield f"{kind}, asked", compare_with_request(waveform, rate, grain.request, None)
-
-
-def _keep(folder: Path, name: str, grain: Grain, against) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    name = name.replace(" ", "-")
-    soundfile.write(folder / f"{name}.wav", grain.waveform.T, grain.sample_rate)
-    if not isinstance(against, str):
-        soundfile.write(folder / f"{name}-real.wav", against.T, grain.sample_rate)
 
 
 if __name__ == "__main__":

@@ -282,7 +282,7 @@ def train_grains(
     lessons = _with_batch_size(recipe.lessons, model_config)
     model = WaveNet(model_config, rngs=nnx.Rngs(seed))
     if start_from is not None:
-        _take_over(model, start_from)
+        take_over(model, start_from)
 
     train, held_out, show = lessons_of(opened, model_config, lessons, loading)
     say = report or (lambda line: None)
@@ -367,7 +367,7 @@ def _with_styles(
     return dataclasses.replace(config, styles=old + new)
 
 
-def _take_over(model: WaveNet, folder: str | Path) -> None:
+def take_over(model: WaveNet, folder: str | Path) -> None:
     """Start from another model's weights; new styles begin at the mean of its own."""
     config = read_model_config(folder, WaveNetConfig)
     given = load_weights(WaveNet(config, rngs=nnx.Rngs(0)), folder)

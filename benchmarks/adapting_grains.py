@@ -1,0 +1,181 @@
+"""What does the grain model learn from an album that it has never heard?
+
+    python benchmarks/adapting_grains.py work/album --minutes 15
+    python benchmarks/adapting_grains.py work/album --adapted work/grains
+
+The default is adapted with the preset that `train-grains --from default` takes (or one
+that was adapted before is judged), and both are asked the same of the album:
+
+bits       a sample of its held-out songs, at 4,096 and at 256 bins (see `bits.py`); the
+           default's are those of the style of its own that suits the album best, or of
+           none
+fidelity   held-out moments and bars as they are rendered (see `fidelity.py`)
+distance   of songs from the album's recordings (see `frechet.py`): songs of the
+           default's nearest style, of its weights with the album's gestures, and of
+           the adapted model
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import frechet
+import numpy as np
+from bits import model_bits
+from fidelity import KINDS, answers, medians_of
+from flax import nnx
+
+import hierarchy
+import hierarchy.devices
+from hierarchy.configs import find_config
+from hierarchy.macro.choosing import natural_tempo
+from hierarchy.macro.rendering import render_song
+from hierarchy.material.companding import LIMIT
+from hierarchy.material.corpus import Corpus
+from hierarchy.micro.grains import PRETRAINED, GrainModel
+from hierarchy.micro.learning import (
+    LessonConfig,
+    lessons_of,
+    take_over,
+    train_grains,
+    validation_windows,
+)
+from hierarchy.micro.wavenet import WaveNet
+from structure.composing import compose
+from structure.requests import SongRequest
+from structure.sequencer import Sequencer
+
+SEQUENCER = Path(hierarchy.__file__).parent / "pretrained" / "sequencer"
+BINS = (4096, 256)
+MINUTES = 1.5  # of a song
+ASKED = tuple(kind for kind in KINDS if kind != "freedom 0.5")
+
+
+def unadapted(adapted: GrainModel) -> GrainModel:
+    """The model as adapting found it: the default's weights, the album's gestures."""
+    net = WaveNet(adapted.config, rngs=nnx.Rngs(0))
+    take_over(net, PRETRAINED)
+    return GrainModel(net, adapted.books)
+
+
+def held_out_windows(model: GrainModel, corpus: Corpus, batches: int) -> list:
+    """Windows of the songs that adapting never hears."""
+    lessons, config = LessonConfig(), dataclasses.replace(model.config, styles=("",))
+    _, held_out, _ = lessons_of({"": corpus}, config, lessons)
+    return validation_windows(held_out, lessons, peaks=config.peaks, batches=batches)
+
+
+def sketch_bits(model: GrainModel, windows: list, style: str, bins: int) -> float:
+    """Bits of a sample with the sketch, told one of its styles or "none"."""
+    styles = model.config.styles
+    number = styles.index(style) if style in styles else -1
+    told = [w._replace(style=np.full_like(w.style, number)) for w in windows]
+    return model_bits(model.net, told, 2 * LIMIT / bins)["sketch"]
+
+
+def moments(model: GrainModel, style: str, count: int) -> np.ndarray:
+    """Statistics of songs of a style, for `frechet.distance`."""
+    sequencer = Sequencer.read(SEQUENCER)
+    found = []
+    for seed in range(count):
+        request = SongRequest(
+            form="verse-chorus",
+            style=style,
+            tempo=natural_tempo(model.books[style], seed),
+            minutes=MINUTES,
+        )
+        song = render_song(compose(sequencer, request, seed=seed), model)
+        found.append(frechet.statistics(song.waveform, song.sample_rate))
+    return np.concatenate(found)
+
+
+def main() -> None:
+    """Adapt, ask both, print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("corpus", type=Path, help="a prepared corpus, named as its style")
+    add("--minutes", type=float, default=15.0, help="of training")
+    add("--config", default="adapt", help="a preset or a TOML file, as train-grains")
+    add("--adapted", type=Path, help="judge this model instead of adapting one")
+    add("--out", type=Path, help="keep the adapted model here")
+    add("--count", type=int, default=40, help="grains of each kind")
+    add("--songs", type=int, default=4, help="of each model; 0 leaves the distance out")
+    add("--batches", type=int, default=16, help="of held-out windows")
+    add("--json", type=Path, help="write the report here")
+    asked = parser.parse_args()
+    hierarchy.devices.use_all_cores()
+    hierarchy.devices.keep_compiled_programs()
+    album, corpus = asked.corpus.name, Corpus.read(asked.corpus)
+    report: dict = {}
+    with tempfile.TemporaryDirectory() as draft:
+        out = asked.adapted or asked.out or Path(draft, "adapted")
+        if not asked.adapted:
+            result = train_grains(
+                [asked.corpus],
+                out,
+                config=find_config(asked.config),
+                start_from=PRETRAINED,
+                minutes=asked.minutes,
+                report=print,
+            )
+            report |= {"steps": result.steps, "seconds": result.seconds}
+        after = GrainModel.read(out)
+    before, default = unadapted(after), GrainModel.default()
+
+    windows = held_out_windows(default, corpus, asked.batches)
+    suits = {
+        style: sketch_bits(default, windows, style, BINS[0])
+        for style in (*default.config.styles, "none")
+    }
+    style = min(suits, key=suits.__getitem__)
+    report["bits"] = {"default by style": suits}
+    print(f"{'bins':>6}{'default':>10} {'as':12}{'adapted':>10}{'saved':>8}")
+    for bins in BINS:
+        known = sketch_bits(default, windows, style, bins)
+        learnt = sketch_bits(after, windows, album, bins)
+        report["bits"][bins] = {"default": known, "adapted": learnt}
+        print(
+            f"{bins:6}{known:10.3f} {style:12}{learnt:10.3f}{1 - learnt / known:8.1%}"
+        )
+
+    report["fidelity"] = {
+        name: {
+            kind: medians_of(rows)
+            for kind, rows in answers(
+                model, asked.corpus, ASKED, count=asked.count
+            ).items()
+        }
+        for name, model in (("default", before), ("adapted", after))
+    }
+    print()
+    for kind, found in report["fidelity"]["default"].items():
+        print(f"{kind}: default to adapted")
+        adapted = report["fidelity"]["adapted"][kind]
+        print(
+            "  " + "  ".join(f"{c} {v:.3f} {adapted[c]:.3f}" for c, v in found.items())
+        )
+
+    if asked.songs:
+        real = np.concatenate(frechet.recordings(asked.corpus)[0])
+        own = {
+            style: frechet.distance(moments(default, style, asked.songs), real)
+            for style in default.styles
+        }
+        nearest = min(own, key=own.__getitem__)
+        report["distance"] = {f"default, {nearest}": own[nearest]} | {
+            name: frechet.distance(moments(model, album, asked.songs), real)
+            for name, model in (("its gestures", before), ("adapted", after))
+        }
+        print("distance of songs from the album:", report["distance"])
+    if asked.json:
+        asked.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
