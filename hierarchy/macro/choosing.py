@@ -25,7 +25,9 @@ from structure.plan import Section, SongPlan
 
 FEWEST = 8  # beats that make a scene
 MOST = 160  # beats that a section chooses from
-WRONG_CHORD, WRONG_PLACE, TRANSPOSED, CHANCE = 7.0, 0.8, 0.05, 0.5
+# Chords are brought nearer afterwards (`retuning`), so that a phrase of a recording need
+# seldom be left for one; a cost of 3 keeps phrases longest, 7 says chords best.
+WRONG_CHORD, WRONG_PLACE, TRANSPOSED, CHANCE = 5.0, 0.8, 0.05, 0.5
 FAINT, TONELESS, BORROWED = 2.0, 2.0, 1.2
 JUMP, EDGE, AGAIN = 0.7, 0.12, 1.0
 RETUNED, BY_SEMITONE = 0.6, 0.05  # a transposition that changes scrambles a melody
