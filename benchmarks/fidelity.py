@@ -37,14 +37,14 @@ from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.performing import perform
 from hierarchy.material.corpus import Corpus
 from hierarchy.material.features import HOP as FRAME
-from hierarchy.material.features import chroma_of, measure
+from hierarchy.material.features import measure
+from hierarchy.micro.candidates import best_grains, chroma_likeness
 from hierarchy.micro.grains import (
     CONTEXT,
     WARM_UP,
     Grain,
     GrainModel,
     GrainRequest,
-    make_grains,
     request_like,
 )
 from hierarchy.micro.learning import features_of
@@ -109,10 +109,8 @@ def compare_with_request(
         for levels in (request.levels[:, inside], heard.levels[:, frames])
     )
     loud = asked_levels > asked_levels.max() - 40
-    sketch = heard.sketch.strongest(request.frequency.shape[-1])
-    chroma = chroma_of(sketch).repeat(2, axis=0)[frames]
     row = {
-        "chroma": _cosine(request.chroma[inside][loud].T, chroma[loud].T),
+        "chroma": chroma_likeness(request, heard),
         **_compare_levels(asked_levels, heard_levels),
         "onsets": _attacks_f(request.onset[inside], heard.onset[frames], rate),
         "bright": _correlation(
@@ -293,7 +291,7 @@ def answers(
     asked = list(_asked(model, folder, kinds, count, seed))
     for first in range(0, len(asked), SIDE_BY_SIDE):
         some = asked[first : first + SIDE_BY_SIDE]
-        grains = make_grains(
+        grains = best_grains(
             model, [request for request, _, _ in some], temperature=temperature
         )
         for number, (grain, (_, kind, against)) in enumerate(

@@ -106,7 +106,7 @@ def test_only_what_is_missing_is_sampled_and_what_is_done_is_kept(
         ]
         return [grain_store.Grain(s, 16_000, r) for s, r in zip(sounds, requests)]  # noqa: B905
 
-    monkeypatch.setattr(grain_store, "make_grains", made)
+    monkeypatch.setattr(grain_store, "best_grains", made)
     monkeypatch.setattr(grain_store, "AT_ONCE", 4)
     arranged = arrange(small_plan("ABABC"), model)
     wanted = arranged.performance.requests, arranged.names

@@ -20,7 +20,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from hierarchy.micro.grains import Grain, GrainModel, GrainRequest, make_grains
+from hierarchy.micro.candidates import best_grains, candidates_of
+from hierarchy.micro.grains import Grain, GrainModel, GrainRequest
 from structure.errors import RequestError
 from structure.files import whole_file
 
@@ -177,6 +178,8 @@ def grain_name(request: GrainRequest, *, model: str, temperature: float) -> str:
         temperature: at which it is sampled.
     """
     digest = hashlib.sha256(f"{model} {temperature!r}".encode())
+    if (count := candidates_of(request)) > 1:
+        digest.update(f"the best of {count}".encode())
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)
         if isinstance(value, np.ndarray):
@@ -227,7 +230,7 @@ def sample_missing(
             if progress:
                 progress(1000 * first + share * done // max(of, 1), total)
 
-        grains = make_grains(
+        grains = best_grains(
             model,
             [requests[place] for place in batch],
             temperature=temperature,

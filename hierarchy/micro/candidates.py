@@ -1,0 +1,106 @@
+"""Several grains for a request that leaves the pitch open, and the best of them.
+
+Told its sinusoids, a model answers nearly alike whatever the seed. Told how loud and
+bright it should be and which pitches are heard, it sometimes plays others: then a few
+candidates are sampled and heard with the measures that requests are made with, and the
+one whose chroma is most like the chroma that was asked for is kept.
+
+Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hierarchy.material.features import Features, chroma_of, measure
+from hierarchy.micro.grains import (
+    CONTEXT,
+    WARM_UP,
+    Grain,
+    GrainModel,
+    GrainRequest,
+    make_grains,
+    seed_from,
+)
+
+CANDIDATES = 4  # of a request without sinusoids; measured in benchmarks/RESULTS.md
+LOUD = 40.0  # dB below the loudest frame; the chroma of quieter ones does not count
+
+
+def candidates_of(request: GrainRequest) -> int:
+    """How many grains are sampled for a request, of which one is kept."""
+    return CANDIDATES if request.coarse and request.peaks == 0 else 1
+
+
+def best_grains(
+    model: GrainModel,
+    requests: Sequence[GrainRequest],
+    *,
+    temperature: float = 0.8,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Grain]:
+    """As `make_grains`, but the best of `candidates_of` each request.
+
+    Each candidate has a seed of its own that follows from its request's, so a grain
+    still depends on its request alone. Its `request` is the one that was asked.
+    """
+    counts = [candidates_of(request) for request in requests]
+    rounds = [
+        [place for place, count in enumerate(counts) if count > number]
+        for number in range(max(counts, default=0))
+    ]
+    work = [sum(requests[place].frames for place in places) for places in rounds]
+    best: dict[int, tuple[float, Grain]] = {}
+    for number, places in enumerate(rounds):
+        before, share = sum(work[:number]), work[number]
+
+        def report(done: int, of: int, *, before=before, share=share) -> None:
+            if progress:
+                progress(before + share * done // max(of, 1), sum(work))
+
+        grains = make_grains(
+            model,
+            [_candidate(requests[place], number) for place in places],
+            temperature=temperature,
+            progress=report,
+        )
+        for place, grain in zip(places, grains, strict=True):
+            grain = dataclasses.replace(grain, request=requests[place])
+            worth = _worth(grain) if counts[place] > 1 else 0.0
+            if place not in best or worth > best[place][0]:
+                best[place] = worth, grain
+    return [best[place][1] for place in range(len(requests))]
+
+
+def chroma_likeness(request: GrainRequest, heard: Features) -> float:
+    """How like the asked chroma the heard one is: the median cosine of loud frames.
+
+    Args:
+        request: what was asked.
+        heard: features of its grain, with as many bands; see `features.measure`.
+    """
+    inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
+    level = np.square(request.levels[0, inside]).mean(axis=1)
+    loud = level > level.max() * 10 ** (-LOUD / 10)
+    sketch = heard.sketch.strongest(request.frequency.shape[-1])
+    chroma = chroma_of(sketch).repeat(2, axis=0)[: request.frames]
+    asked, found = request.chroma[inside][loud], chroma[loud]
+    norms = np.linalg.norm(asked, axis=1) * np.linalg.norm(found, axis=1)
+    cosines = (asked * found).sum(axis=1)[norms > 0] / norms[norms > 0]
+    return float(np.median(cosines)) if len(cosines) else 0.0
+
+
+def _worth(grain: Grain) -> float:
+    bands = grain.request.levels.shape[-1]
+    heard = measure(grain.waveform, grain.sample_rate, bands=bands)
+    return chroma_likeness(grain.request, heard)
+
+
+def _candidate(request: GrainRequest, number: int) -> GrainRequest:
+    if number == 0:
+        return request
+    seed = seed_from(request.seed, "candidate", number)
+    return dataclasses.replace(request, seed=seed)

@@ -1,0 +1,105 @@
+"""Of several grains for an open request, the one whose pitch answers best is kept."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hierarchy.macro.grain_store import grain_name
+from hierarchy.material.features import HOP, measure
+from hierarchy.micro import candidates
+from hierarchy.micro.candidates import (
+    CANDIDATES,
+    best_grains,
+    candidates_of,
+    chroma_likeness,
+)
+from hierarchy.micro.grains import Grain, make_grains, request_like
+from tests.small_worlds import RATE, features_and_book, tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(small_song):
+    return tiny_model(small_song)
+
+
+@pytest.fixture(scope="module")
+def asked(small_song):
+    """One request with its sinusoids, two with coarse conditions alone."""
+    features, _ = features_and_book(small_song)
+    told, *others = [
+        request_like(features, 100 + 40 * seed, 40, style=0, seed=seed)
+        for seed in range(3)
+    ]
+    return [told, *(dataclasses.replace(other, peaks=0) for other in others)]
+
+
+def likeness(grain: Grain) -> float:
+    bands = grain.request.levels.shape[-1]
+    heard = measure(grain.waveform, grain.sample_rate, bands=bands)
+    return chroma_likeness(grain.request, heard)
+
+
+def test_only_what_leaves_the_pitch_open_has_several_candidates(asked):
+    free = dataclasses.replace(asked[1], coarse=False)
+    counts = [candidates_of(request) for request in (*asked, free)]
+    assert counts == [1, CANDIDATES, CANDIDATES, 1] and CANDIDATES > 1
+
+
+def test_the_candidate_with_the_likest_chroma_is_kept(model, asked, monkeypatch):
+    drawn = []
+
+    def draw(model, requests, **others):
+        grains = make_grains(model, requests, **others)
+        drawn.extend(grains)
+        return grains
+
+    monkeypatch.setattr(candidates, "make_grains", draw)
+    best = best_grains(model, asked)
+    for grain, request in zip(best, asked, strict=True):
+        assert grain.request is request
+        same = [one for one in drawn if np.array_equal(one.request.levels, request.levels)]  # fmt: skip
+        seeds = {one.request.seed for one in same}
+        assert len(seeds) == len(same) == candidates_of(request)
+        found = [likeness(one) for one in same]
+        assert grain.waveform.tobytes() == same[np.argmax(found)].waveform.tobytes()
+    assert len({round(likeness(one), 6) for one in drawn[1:]}) > 2
+
+
+def test_a_grain_depends_on_its_request_alone(model, asked):
+    together, alone = best_grains(model, asked), best_grains(model, asked[2:])
+    assert together[2].waveform.tobytes() == alone[0].waveform.tobytes()
+    plain = make_grains(model, asked[:1])[0]
+    assert together[0].waveform.tobytes() == plain.waveform.tobytes()
+
+
+def test_progress_goes_on_over_all_candidates(model, asked):
+    told = []
+    best_grains(model, asked, progress=lambda *at: told.append(at))
+    done, total = zip(*told, strict=True)
+    assert list(done) == sorted(done) and done[-1] == total[-1] and len(set(total)) == 1
+
+
+def test_no_request_is_no_grain(model):
+    assert best_grains(model, []) == []
+
+
+def test_chroma_that_is_asked_for_is_most_like_itself(small_song, asked):
+    first = 140
+    sound = small_song.waveform[:, first * HOP : (first + 40) * HOP]
+    heard = measure(sound, RATE, bands=asked[1].levels.shape[-1])
+    other = dataclasses.replace(asked[1], chroma=np.roll(asked[1].chroma, 6, axis=1))
+    own = chroma_likeness(asked[1], heard)
+    assert own > 0.9 and own > chroma_likeness(other, heard) + 0.1
+
+
+def test_silence_is_like_nothing(asked):
+    heard = measure(np.zeros([2, 40 * HOP], np.float32), RATE, bands=asked[1].levels.shape[-1])  # fmt: skip
+    assert chroma_likeness(asked[1], heard) == pytest.approx(0, abs=1e-6)
+
+
+def test_grains_of_several_candidates_are_kept_under_another_name(asked, monkeypatch):
+    told = [grain_name(r, model="m", temperature=1.0) for r in asked[:2]]
+    monkeypatch.setattr(candidates, "CANDIDATES", 2)
+    now = [grain_name(r, model="m", temperature=1.0) for r in asked[:2]]
+    assert now[0] == told[0] and now[1] != told[1]
