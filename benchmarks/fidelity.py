@@ -6,6 +6,7 @@ Grains of 3 seconds of held-out songs, asked for at several degrees of freedom a
 compared with the recording by librosa and mir_eval; the same compared with their
 requests ("asked") by the measures that those were made with; then bars as songs are
 rendered, gestures of the book in random keys and at random tempi, compared with theirs.
+Where no sinusoid is told, the best of several grains is heard, as in songs.
 A corpus folder is named as its style. Medians by style; bits per sample beside, from
 the model's own file.
 
