@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hierarchy.material.audio import write_waveform
-from hierarchy.material.corpus import prepare_corpus
+from hierarchy.material.corpus import Corpus, prepare_corpus
 from hierarchy.micro.grains import GrainModel
 from hierarchy.micro.learning import (
     BookConfig,
@@ -154,6 +154,22 @@ def test_a_corpus_at_another_rate_is_refused(corpus, tmp_path):
     )
     with pytest.raises(RequestError, match="16000 Hz and the model 44100 Hz"):
         train_grains([corpus], tmp_path / "model", config=other)
+
+
+def test_a_corpus_that_another_version_measured_is_named(corpus, trained, tmp_path):
+    shutil.copytree(corpus, tmp_path / "older")
+    manifest = dataclasses.replace(Corpus.read(corpus).manifest, analysis=1)
+    manifest.write(tmp_path / "older" / "manifest.json")
+    lines = []
+    train_grains(
+        [tmp_path / "older"],
+        tmp_path / "model",
+        config=RECIPE,
+        steps=1,
+        report=lines.append,
+    )
+    assert "another version of this software measured older" in lines[0]
+    assert not any("another version" in line for line in trained.lines)
 
 
 def test_two_corpora_of_one_name_are_refused(corpus, tmp_path):

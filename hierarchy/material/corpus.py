@@ -209,6 +209,11 @@ class Corpus:
         """All songs."""
         return self.manifest.songs
 
+    @property
+    def outdated(self) -> bool:
+        """Whether another version measured it; `prepare_corpus` measures it anew."""
+        return self.manifest.analysis != ANALYSIS
+
     def training_seconds(self, song: CorpusSong) -> float:
         """How much of a song, from its start, may be learned from.
 

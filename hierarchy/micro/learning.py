@@ -272,7 +272,13 @@ def train_grains(
     model_config = _with_styles(
         recipe.model, tuple(opened), keep=start_from is not None
     )
+    say = report or (lambda line: None)
     for name, corpus in opened.items():
+        if corpus.outdated:
+            say(
+                f"another version of this software measured {name}; it can be learned "
+                "from, and prepare-corpus measures it anew"
+            )
         if corpus.sample_rate != model_config.sample_rate:
             raise RequestError(
                 f"the corpus {name} has {corpus.sample_rate} Hz and the model "
@@ -285,7 +291,6 @@ def train_grains(
         take_over(model, start_from)
 
     train, held_out, show = lessons_of(opened, model_config, lessons, loading)
-    say = report or (lambda line: None)
     say(
         f"{sum(one.seconds(model_config) for one in train) / 60:.1f} minutes to learn "
         f"from, {sum(one.seconds(model_config) for one in held_out) / 60:.1f} held out"
