@@ -36,6 +36,7 @@ from hierarchy.micro.learning import (
 )
 from hierarchy.micro.objective import UNHEARD, predicted
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
+from hierarchy.training.fitting import FitConfig
 
 STEP = 2.0**-15  # of 16-bit sound
 TOLD = {"sketch": (1.0, 1.0), "coarse": (1.0, 0.0), "free": (0.0, 0.0)}
@@ -93,6 +94,63 @@ def bits(net: WaveNet, window, coarse: float, share: float) -> jax.Array:
     return found[:, UNHEARD * config.steps_per_frame :].mean()
 
 
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What a training may cost: minutes, or steps and no limit of minutes."""
+
+    minutes: float
+    steps: int | None = None
+    batches: int = 12  # of held-out windows that are asked
+
+    def of(self, fitting: FitConfig) -> FitConfig:
+        """A recipe's training within it: nobody knows how many steps there will be,
+        so the learning rate stays as it is."""
+        return dataclasses.replace(
+            fitting,
+            minutes=None if self.steps else self.minutes,
+            steps=self.steps or fitting.steps,
+            final_fraction=1.0,
+            learning_rate=fitting.learning_rate / 2,
+        )
+
+
+def trained(
+    config: WaveNetConfig,
+    recipe: GrainRecipe,
+    opened: dict[str, Corpus],
+    budget: Budget,
+) -> tuple[WaveNet, dict[str, float]]:
+    """A network that was trained from the start, and what it costs and knows."""
+    train, held_out, _ = lessons_of(opened, config, recipe.lessons)
+    net = WaveNet(config, rngs=nnx.Rngs(0))
+    with tempfile.TemporaryDirectory() as out:
+        result = fit_grains(
+            net,
+            train,
+            held_out,
+            out,
+            lessons=recipe.lessons,
+            fitting=budget.of(recipe.fit),
+        )
+    windows = validation_windows(
+        held_out or train, recipe.lessons, peaks=config.peaks, batches=budget.batches
+    )
+    graph, weights = nnx.split(net)
+    said = jax.jit(
+        lambda weights, window, coarse, share: bits(
+            nnx.merge(graph, weights), window, coarse, share
+        )
+    )
+    return net, {
+        "residual": config.residual,
+        "gigamultiplications_a_second": cost(config) / 1e9,
+        "steps": result.steps,
+    } | {
+        told: float(np.mean([said(weights, one, *level) for one in windows]))
+        for told, level in TOLD.items()
+    }
+
+
 def main() -> None:
     """Train both, ask both, print the table."""
     parser = argparse.ArgumentParser(
@@ -110,39 +168,10 @@ def main() -> None:
     recipe = GrainRecipe.read(find_config(asked.config))
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
     ours = dataclasses.replace(recipe.model, styles=tuple(opened))
+    budget = Budget(asked.minutes, asked.steps, asked.batches)
     report = {}
     for name, config in (("ours", ours), ("classic", classic_of(ours))):
-        # Neither knows how many steps there will be: the rate stays as it is.
-        fitting = dataclasses.replace(
-            recipe.fit,
-            minutes=None if asked.steps else asked.minutes,
-            steps=asked.steps or recipe.fit.steps,
-            final_fraction=1.0,
-            learning_rate=recipe.fit.learning_rate / 2,
-        )
-        train, held_out, _ = lessons_of(opened, config, recipe.lessons)
-        net = WaveNet(config, rngs=nnx.Rngs(0))
-        with tempfile.TemporaryDirectory() as out:
-            result = fit_grains(
-                net, train, held_out, out, lessons=recipe.lessons, fitting=fitting
-            )
-        windows = validation_windows(
-            held_out or train, recipe.lessons, peaks=config.peaks, batches=asked.batches
-        )
-        graph, weights = nnx.split(net)
-        said = jax.jit(
-            lambda weights, window, coarse, share, graph=graph: bits(
-                nnx.merge(graph, weights), window, coarse, share
-            )
-        )
-        report[name] = {
-            "residual": config.residual,
-            "gigamultiplications_a_second": cost(config) / 1e9,
-            "steps": result.steps,
-        } | {
-            told: float(np.mean([said(weights, one, *level) for one in windows]))
-            for told, level in TOLD.items()
-        }
+        report[name] = trained(config, recipe, opened, budget)[1]
         print(f"{name}: {report[name]}", flush=True)
     columns = list(report["ours"])
     print(f"{'':9}" + "".join(f"{column:>30}" for column in columns))

@@ -1,0 +1,86 @@
+"""Which grain model for the budget? Variants of the default, each trained as long.
+
+    python benchmarks/choices.py work/pop work/lofi work/adventure --minutes 2.5
+
+Each variant is the default's recipe with something changed, trained from the start on the
+same recordings for as many minutes, whatever its steps cost. Printed are what a second of
+sound costs, the steps that were had, bits of held-out music in the steps of 16-bit sound
+(see `classic.py`; so they compare across bands and classes), and how truly grains answer
+when they are told all (see `fidelity.py`; medians over all styles). A few minutes tell which
+way is better, not by how much in the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from classic import Budget, trained
+from fidelity import answers, medians_of
+
+import hierarchy.devices
+from hierarchy.configs import find_config
+from hierarchy.material.corpus import Corpus
+from hierarchy.micro.grains import GrainModel
+from hierarchy.micro.learning import GrainRecipe
+
+TOLD = "freedom 0"
+VARIANTS = {
+    "default": {},
+    "8 bands": {"bands": 8},
+    "32 bands": {"bands": 32},
+    "one logistic": {"mixtures": 1},
+    "six logistics": {"mixtures": 6},
+    "256 mu-law classes": {"classes": 256},
+    "no linear path to speak of": {"linear": 1},
+    "48 wide": {"residual": 48, "gate": 48},
+    "96 wide": {"residual": 96, "gate": 96},
+    "dilations to 256": {"dilations": (1, 2, 4, 8, 16, 32, 64, 128, 256) * 2},
+}
+HEARD = ("chroma", "onsets", "bright", "mel", "noise")
+
+
+def main() -> None:
+    """Train each, ask each, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    add("--minutes", type=float, default=2.5, help="of training, each")
+    add("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, metavar="VARIANT")
+    add("--config", default="default", help="a recipe, as for train-grains")
+    add("--count", type=int, default=8, help="grains of each style")
+    add("--json", type=Path, help="write the report here")
+    asked = parser.parse_args()
+    hierarchy.devices.use_all_cores()
+    recipe = GrainRecipe.read(find_config(asked.config))
+    opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
+    report: dict[str, dict[str, float]] = {}
+    for name in asked.variants:
+        config = dataclasses.replace(
+            recipe.model, styles=tuple(opened), **VARIANTS[name]
+        )
+        net, row = trained(config, recipe, opened, Budget(asked.minutes))
+        model = GrainModel(net, {})
+        rows = [
+            heard
+            for folder in asked.corpora
+            for heard in answers(model, folder, [TOLD], count=asked.count)[TOLD]
+        ]
+        found = medians_of(rows)
+        report[name] = row | {column: found[column] for column in HEARD}
+        print(f"\n{name}: {report[name]}", flush=True)
+    columns = list(next(iter(report.values())))
+    columns.remove("residual")
+    print(" " * 28 + "".join(f"{column[:9]:>11}" for column in columns))
+    for name, row in report.items():
+        print(f"{name:28}" + "".join(f"{row[column]:11.3f}" for column in columns))
+    if asked.json:
+        asked.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
