@@ -26,7 +26,7 @@ from pathlib import Path
 import frechet
 import numpy as np
 from bits import model_bits
-from fidelity import KINDS, answers, medians_of
+from fidelity import answers, medians_of
 from flax import nnx
 
 import hierarchy
@@ -52,7 +52,7 @@ from structure.sequencer import Sequencer
 SEQUENCER = Path(hierarchy.__file__).parent / "pretrained" / "sequencer"
 BINS = (4096, 256)
 MINUTES = 1.5  # of a song
-ASKED = tuple(kind for kind in KINDS if kind != "freedom 0.5")
+ASKED = ("freedom 0", "freedom 1", "as rendered")
 
 
 def unadapted(adapted: GrainModel) -> GrainModel:

@@ -2,8 +2,8 @@
 
     python benchmarks/fidelity.py work/corpus [more ...] --model DIR --count 20
 
-Grains of 3 seconds of held-out songs, asked for at several degrees of freedom and
-compared with the recording by librosa and mir_eval; the same compared with their
+Grains of 3 seconds of held-out songs, asked for at several degrees of freedom, with as
+many sinusoids and at the temperature that `render-song` takes then, and compared with the recording by librosa and mir_eval; the same compared with their
 requests ("asked") by the measures that those were made with; then bars as songs are
 rendered, gestures of the book in random keys and at random tempi, compared with theirs.
 Where no sinusoid is told, the best of several grains is heard, as in songs.
@@ -36,6 +36,7 @@ import hierarchy.devices
 import hierarchy.micro.grains
 from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.performing import perform
+from hierarchy.macro.rendering import told_at
 from hierarchy.material.corpus import Corpus
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.features import measure
@@ -56,8 +57,8 @@ QUIETEST = -60.0  # dB below the loudest; what lies lower counts as equally sile
 COLUMNS = (
     "chroma", "loud", "loud_db", "onsets", "bright", "lsd", "mel", "noise", "chords",
 )  # fmt: skip
-FREEDOMS = {"0": 1.0, "0.5": 0.5, "1": 0.0}  # share of the sinusoids that is given
-KINDS = (*(f"freedom {kind}" for kind in FREEDOMS), "as rendered")
+FREEDOMS = {f"freedom {x:g}": x for x in (0.0, 0.25, 0.5, 0.75, 1.0)}
+KINDS = (*FREEDOMS, "as rendered")  # the last at freedom 0
 SIDE_BY_SIDE = 64  # grains that are sampled and held at once
 
 
@@ -274,7 +275,6 @@ def answers(
     *,
     count: int,
     seed: int = 0,
-    temperature: float = 0.75,
     keep: Path | None = None,
 ) -> dict[str, list[dict[str, float]]]:
     """What is heard of `count` grains of a style, a row each, by kind; see `KINDS`.
@@ -285,41 +285,41 @@ def answers(
         kinds: of what is asked.
         count: grains of each kind.
         seed: of places, keys and tempi.
-        temperature: that grains are sampled with.
         keep: a folder for the grains and their recordings.
     """
     style, rows = folder.name, {}
-    asked = list(_asked(model, folder, kinds, count, seed))
-    for first in range(0, len(asked), SIDE_BY_SIDE):
-        some = asked[first : first + SIDE_BY_SIDE]
-        grains = best_grains(
-            model, [request for request, _, _ in some], temperature=temperature
-        )
-        for number, (grain, (_, kind, against)) in enumerate(
-            zip(grains, some, strict=True), first
-        ):
-            for name, row in _judged(grain, kind, against):
-                rows.setdefault(name, []).append(row)
-            if keep:
-                _keep(keep, f"{number:04}-{style}-{kind}", grain, against)
-        done = min(first + SIDE_BY_SIDE, len(asked))
-        print(f"\r{style} {done / len(asked):4.0%} ", end="", flush=True)
+    for kind in (kind for kind in KINDS if kind in kinds):
+        freedom = FREEDOMS.get(kind, 0.0)
+        asked = list(_asked(model, folder, kind, count, seed))
+        for first in range(0, count, SIDE_BY_SIDE):
+            some = asked[first : first + SIDE_BY_SIDE]
+            grains = best_grains(
+                model,
+                [request for request, _ in some],
+                temperature=told_at(freedom, model.config.peaks)[1],
+            )
+            for number, (grain, (_, against)) in enumerate(
+                zip(grains, some, strict=True), first
+            ):
+                for name, row in _judged(grain, kind, against):
+                    rows.setdefault(name, []).append(row)
+                if keep:
+                    _keep(keep, f"{number:04}-{style}-{kind}", grain, against)
+            done = min(first + SIDE_BY_SIDE, count)
+            print(f"\r{style}, {kind} {done / count:4.0%} ", end="", flush=True)
     return rows
 
 
-def _asked(model, folder, kinds, count, seed) -> Iterator[tuple]:
-    """What is asked, of which kind, and the sound or the chord that it is held against."""
+def _asked(model, folder, kind, count, seed) -> Iterator[tuple]:
+    """What is asked, and the sound or the chord that it is held against."""
     style = folder.name
-    if wanted := [kind for kind in FREEDOMS if f"freedom {kind}" in kinds]:
-        requests, sounds = held_out(folder, model, style=style, count=count, seed=seed)
-        for freedom in wanted:
-            peaks = round(FREEDOMS[freedom] * model.config.peaks)
-            for request, sound in zip(requests, sounds, strict=True):
-                fewer = dataclasses.replace(request, peaks=peaks)
-                yield fewer, f"freedom {freedom}", sound
-    if "as rendered" in kinds:
-        for request, chord in as_rendered(model, style=style, count=count, seed=seed):
-            yield request, "as rendered", chord
+    if kind not in FREEDOMS:
+        yield from as_rendered(model, style=style, count=count, seed=seed)
+        return
+    peaks, _ = told_at(FREEDOMS[kind], model.config.peaks)
+    requests, sounds = held_out(folder, model, style=style, count=count, seed=seed)
+    for request, sound in zip(requests, sounds, strict=True):
+        yield dataclasses.replace(request, peaks=peaks), sound
 
 
 def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:
@@ -357,7 +357,6 @@ def main() -> None:
         help="of " + ", ".join(KINDS),
     )
     add("--seed", type=int, default=0)
-    add("--temperature", type=float, default=0.75)
     add("--keep", type=Path, help="write the grains and their recordings here")
     add("--json", type=Path, help="write medians and rows here")
     arguments = parser.parse_args()
@@ -377,7 +376,6 @@ def main() -> None:
             arguments.kinds,
             count=arguments.count,
             seed=arguments.seed,
-            temperature=arguments.temperature,
             keep=arguments.keep,
         )
         rows |= {f"{folder.name}, {kind}": some for kind, some in found.items()}

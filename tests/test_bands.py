@@ -4,14 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierarchy.material.bands import filters, join, split
+from hierarchy.material.bands import filters, join, share_of_band, split
 
 
 def noise(samples, seed=0):
     return np.random.default_rng(seed).normal(size=samples).astype(np.float32)
 
 
-@pytest.mark.parametrize("bands", [1, 2, 4, 8, 16, 32])
+@pytest.mark.parametrize("bands", [1, 2, 4, 8, 16, 32, 64])
 def test_what_was_split_is_joined_again_without_loss(bands):
     waveform = noise(4096)
     again = np.asarray(join(split(jnp.asarray(waveform), bands)))
@@ -48,6 +48,18 @@ def test_a_tone_in_the_middle_of_a_band_is_heard_in_that_band(bands):
         assert energy.argmax() == band
         # 40 dB down in every other band.
         assert energy[band] > 1e4 * np.delete(energy, band).max()
+
+
+@pytest.mark.parametrize("bands", [2, 16, 64])
+def test_a_tone_is_shared_by_neighbours_as_foretold(bands):
+    for place in np.linspace(0.3, bands - 0.3, 23):
+        turns = place / (2 * bands)
+        tone = np.sin(2 * np.pi * turns * np.arange(8192)).astype(np.float32)
+        apart = np.asarray(split(jnp.asarray(tone), bands))[32:-32]
+        power = np.square(apart).sum(axis=0)
+        foretold = share_of_band(place - np.arange(bands) - 0.5)
+        assert foretold.sum() == pytest.approx(1, abs=2e-3)
+        np.testing.assert_allclose(power / power.sum(), foretold, atol=0.02)
 
 
 def test_a_click_stays_where_it_was():

@@ -101,13 +101,38 @@ def test_a_model_says_what_it_learned_from(trained):
     assert '"first": 1' in text
 
 
-def test_checkpoints_can_be_heard(trained):
+def test_checkpoints_can_be_heard_on_what_is_held_out(trained, corpus):
     name, asked, heard, rate = trained.previews[-1]
     assert name == f"step-{STEPS:06d}-first-small"
     assert rate == RATE
-    assert heard.shape[0] == asked.shape[0] == 2
-    assert heard.shape[1] == pytest.approx(4 * RATE, abs=1024)
+    audio = Corpus.read(corpus).songs[0].audio()
+    border = 0.9 * audio.shape[1]
+    assert heard.shape == asked.shape == (2, heard.shape[1])
+    long = min(4 * RATE, audio.shape[1] - border)
+    assert heard.shape[1] == pytest.approx(long, abs=2048)
     assert np.isfinite(heard).all()
+    after = audio[:, int(np.ceil(border / 1024)) * 1024 :]
+    places = range(0, after.shape[1] - asked.shape[1] + 1, 1024)
+    assert any(
+        np.array_equal(after[:, at:][:, : asked.shape[1]], asked) for at in places
+    )
+
+
+def test_a_song_that_ends_in_silence_is_learned_from_all_the_same(small_song, tmp_path):
+    sound = small_song.waveform
+    long = np.pad(sound, [(0, 0), (0, sound.shape[1] // 4)])
+    write_waveform(tmp_path / "music" / "small.wav", long, RATE)
+    prepare_corpus(tmp_path / "music", tmp_path / "corpus", sample_rate=RATE)
+    lines = []
+    train_grains(
+        [tmp_path / "corpus"],
+        tmp_path / "model",
+        config=RECIPE,
+        minutes=1e-6,
+        report=lines.append,
+    )
+    assert any("0.0 held out" in line for line in lines)
+    assert GrainModel.read(tmp_path / "model").styles == ("corpus",)
 
 
 def test_a_training_that_was_cut_off_goes_on_to_the_same_weights(

@@ -58,7 +58,20 @@ def test_other_music_is_less_alike_than_any_copy(moments):
 
 def test_silence_and_what_is_too_short_are_like_nothing(moments):
     assert moments.nearest(np.zeros([2, 3 * RATE], np.float32), RATE) is None
-    assert moments.nearest(song(0)[:, : RATE // 2], RATE) is None
+    assert moments.nearest(song(0)[:, : int(0.45 * RATE)], RATE) is None
+
+
+@pytest.mark.parametrize("seconds", [0.7, 0.95])
+@pytest.mark.parametrize("start", [0.0, 3.33, 7.41])
+def test_a_copy_shorter_than_a_moment_is_found_too(moments, start, seconds):
+    def piece(seed: int) -> np.ndarray:
+        return 0.3 * song(seed)[:, int(start * RATE) :][:, : int(seconds * RATE)]
+
+    found = moments.nearest(piece(3), RATE)
+    assert found.song == "song 3"
+    assert abs(found.seconds - start) <= 0.3
+    assert found.likeness > 0.9
+    assert moments.nearest(piece(103), RATE).likeness < found.likeness - 0.05
 
 
 def test_moments_survive_their_file(moments, tmp_path):

@@ -199,8 +199,9 @@ def test_what_is_brighter_is_said_to_be_brighter():
     assert (_octaves_brighter(dark[:, ::-1], dark) > 1).all()
 
 
-def test_an_attack_is_where_levels_rise_and_only_there():
-    levels = np.full([20, 16], 0.001, np.float32)
+@pytest.mark.parametrize("bands", [8, 16, 64])
+def test_an_attack_is_where_levels_rise_and_only_there(bands):
+    levels = np.full([20, bands], 0.001, np.float32)
     levels[8:] = 0.1
     strength = _attack(levels, 44100)
     assert strength.argmax() == 8

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hierarchy.macro.retuning import OUTSIDE_CHORD, RAISED, drawn_power, made_up, retune
+from hierarchy.material.bands import split
 from hierarchy.material.features import chroma_of
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord
@@ -156,6 +157,23 @@ def test_what_quietening_took_from_a_band_is_made_up():
     before = drawn_power(sketch, 16, RATE)
     retuned = to_chord(sketch, "C:maj")
     after = drawn_power(retuned, 16, RATE)
-    again = drawn_power(made_up(retuned, before, RATE), 16, RATE)
+    again = drawn_power(made_up(retuned, sketch, RATE), 16, RATE)
     assert after.sum() < before.sum()
     np.testing.assert_allclose(again.sum(), before.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("bands", [4, 16, 64])
+@pytest.mark.parametrize("hertz", [0.0, 430.0, 1378.125, 1400.0, 11_025.0, 22_049.0])
+def test_what_a_sketch_gives_a_band_is_what_is_heard_there(hertz, bands):
+    sketch = Sketch(
+        np.float32([[hertz]]), np.complex64([[0.5]]), np.complex64([[0.25j]])
+    )
+    power = drawn_power(sketch, bands, RATE)
+    whole = power.sum(axis=2)[:, 0]
+    np.testing.assert_allclose(whole, [bands / 8, bands / 32], rtol=2e-3)
+    if 0 < hertz < 22_000:
+        tone = 0.5 * np.cos(2 * np.pi * hertz / RATE * np.arange(1 << 14))
+        heard = np.asarray(split(np.float32(tone), bands))[32:-32]
+        np.testing.assert_allclose(
+            power[0, 0], np.square(heard).mean(axis=0), atol=0.02 * bands / 8
+        )

@@ -24,7 +24,12 @@ def sample_grains(
         ),
     ] = None,
     free: Annotated[
-        bool, typer.Option("--free", help="Ask for nothing: the model babbles.")
+        bool,
+        typer.Option(
+            "--free",
+            help="Ask for no chord, colour or attack: the model babbles, as loud from "
+            "low to high as something that was heard.",
+        ),
     ] = False,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=4, help="How long each of them lasts.")

@@ -189,14 +189,13 @@ def _contrasting(
 
 def _rank_songs(plan: SongPlan, book: Book, random: np.random.Generator) -> np.ndarray:
     """Recordings, those that suit the plan's tempo and mode first, with some chance."""
-    stretch = np.log2(plan.tempo / book.song_tempo)
-    # Half and double time are the same pulse, if not quite as welcome.
-    folded = np.abs((stretch + 0.5) % 1.0 - 0.5) + 0.05 * np.abs(np.rint(stretch))
+    # In octaves; a gesture becomes a beat, so double time is no better than it sounds.
+    stretch = np.abs(np.log2(plan.tempo / book.song_tempo))
     major = Key.parse(plan.key).mode == "maj"
     other_mode = np.abs(book.song_major - float(major))
     chance = random.random(len(book.songs))
     present = np.isin(np.arange(len(book.songs)), book.beat_song)
-    cost = 4.0 * folded + 0.4 * other_mode + 0.8 * chance + 100.0 * ~present
+    cost = 4.0 * stretch + 0.4 * other_mode + 0.8 * chance + 100.0 * ~present
     return np.argsort(cost, kind="stable")
 
 
@@ -312,9 +311,12 @@ def _path(
 
 
 def _candidates(book: Book, scenes: list[Scene], kinds: Sequence[str]) -> np.ndarray:
-    """Gestures of the first scene, and of others until all chords can be had."""
+    """Gestures of the first scene, and of others until all chords can be had.
+
+    At most MOST: what finding a path takes grows with their square.
+    """
     fits = fit_to_chords(book, kinds).max(axis=2)
-    beats = scenes[0].beats
+    beats = scenes[0].beats[:MOST]
     for other in scenes[1:]:
         if len(beats) >= 2 * FEWEST and fits[:, beats].max(axis=1).min() >= FITTING:
             break

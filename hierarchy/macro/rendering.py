@@ -207,17 +207,16 @@ def arrange(
     if plan.chorus_variation == 0:
         plan = _with_exact_returns(plan, all_of_them=chorus_variation == 0)
     plan = choose_gestures(plan, book, seed=plan.seed)
-    follow = max(0.0, 1.0 - plan.freedom / NO_SKETCH)
+    peaks, temperature = told_at(plan.freedom, model.config.peaks)
     performance = perform(
         plan,
         book,
         style=model.config.styles.index(style),
         seed=plan.seed if plan.grain_seed is None else plan.grain_seed,
         sample_rate=model.config.sample_rate,
-        peaks=int(np.ceil(follow * model.config.peaks)),
+        peaks=peaks,
         chorus_variation=plan.chorus_variation or 0.0,
     )
-    temperature = 0.75 + 0.25 * plan.freedom
     digest = model_digest(model)
     names = (
         grain_name(request, model=digest, temperature=temperature)
@@ -226,6 +225,20 @@ def arrange(
     return Arrangement(
         plan, performance, tuple(names), temperature, model.config.sample_rate
     )
+
+
+def told_at(freedom: float, peaks: int) -> tuple[int, float]:
+    """What a freedom from 0 to 1 means to a grain.
+
+    Args:
+        freedom: see `render_song`.
+        peaks: sinusoids of a frame that the model can be told.
+
+    Returns:
+        How many of them it is told, and the temperature that it is sampled with.
+    """
+    followed = max(0.0, 1.0 - freedom / NO_SKETCH)
+    return int(np.ceil(followed * peaks)), 0.75 + 0.25 * freedom
 
 
 def render_song(

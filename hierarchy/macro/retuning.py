@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from hierarchy.material.bands import share_of_band
 from hierarchy.material.features import FLOOR
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord, Key
@@ -25,6 +26,7 @@ LACKING, DROWNED, BESIDE = 0.5, 0.25, 2
 FAINT, RAISED = 0.7, 6.0  # a share of the loudest chord note; decibels at most
 CLEAR, LOWERED = 0.25, -12.0  # a share of the mean chord note; decibels at most
 MADE_UP = 9.0  # decibels by which what is left is raised at most
+WIDE = 16  # bands in each of which it is; in narrower ones single notes stick out
 LOW, LOW_ROOT, LOW_OTHER = 200.0, 4.0, -4.0  # Hz and decibels: the bass says the root
 
 
@@ -122,32 +124,35 @@ def _balance(
     return move, gain
 
 
-def made_up(sketch: Sketch, before: np.ndarray, sample_rate: int) -> Sketch:
+def made_up(sketch: Sketch, before: Sketch, sample_rate: int) -> Sketch:
     """Raise what is left when notes were quietened, so that each band is as full.
 
     Otherwise the middle of the spectrum, where melodies lie, would be left hollow.
 
     Args:
         sketch: transposed to its chords, with some notes quieter.
-        before: square of the level that it gave each band before, [2, frames, bands].
+        before: as it was.
         sample_rate: Hz.
     """
-    bands = before.shape[-1]
-    after = drawn_power(sketch, bands, sample_rate)
-    lost = before.sum(axis=0) / np.maximum(after.sum(axis=0), FLOOR**2)
+    lost, after = (drawn_power(x, WIDE, sample_rate) for x in (before, sketch))
+    lost = lost.sum(axis=0) / np.maximum(after.sum(axis=0), FLOOR**2)
     gain = np.clip(np.sqrt(lost), 1.0, 10 ** (MADE_UP / 20))
-    band = (sketch.frequency / (sample_rate / 2) * bands).astype(int)
-    return sketch.times(np.take_along_axis(gain, np.clip(band, 0, bands - 1), axis=1))
+    band = (sketch.frequency / (sample_rate / 2) * WIDE).astype(int)
+    return sketch.times(np.take_along_axis(gain, np.clip(band, 0, WIDE - 1), axis=1))
 
 
 def drawn_power(sketch: Sketch, bands: int, sample_rate: int) -> np.ndarray:
     """Square of the level that a sketch gives each band, [2, frames, bands]."""
-    band = np.clip(
-        (sketch.frequency / (sample_rate / 2) * bands).astype(int), 0, bands - 1
-    )
+    place = sketch.frequency / (sample_rate / 2) * bands
+    nearest = np.floor(place)
+    beside = np.where(place % 1.0 < 0.5, nearest - 1, nearest + 1)
     power = np.zeros([2, len(sketch), bands])
-    row = np.broadcast_to(np.arange(len(sketch))[:, None], band.shape)
-    for channel, part in enumerate((sketch.middle, sketch.side)):
-        # A sinusoid has half its squared amplitude; a band has N times the power.
-        np.add.at(power[channel], (row, band), 0.5 * bands * np.abs(part) ** 2)
+    row = np.broadcast_to(np.arange(len(sketch))[:, None], place.shape)
+    for band in (nearest, beside):
+        share = share_of_band(place - band - 0.5)
+        column = np.clip(band, 0, bands - 1).astype(int)
+        for channel, part in enumerate((sketch.middle, sketch.side)):
+            # A sinusoid has half its squared amplitude; a band has N times the power.
+            heard = 0.5 * bands * share * np.abs(part) ** 2
+            np.add.at(power[channel], (row, column), heard)
     return power

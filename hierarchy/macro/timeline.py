@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 from hierarchy.macro.choosing import beat_chords, transpositions
-from hierarchy.macro.retuning import drawn_power, made_up, retune
+from hierarchy.macro.retuning import WIDE, drawn_power, made_up, retune
 from hierarchy.material import sketch as sinusoids
 from hierarchy.material.features import FLOOR, chroma_of
 from hierarchy.material.features import HOP as FRAME
@@ -88,7 +88,7 @@ def timeline_of(
     drawn = np.clip(np.rint(source[::2] / 2 - 0.25).astype(int), 0, None)
     sketch = clips.sketch(drawn)
     here = beat[::2]
-    before_levels = drawn_power(sketch, levels.shape[-1], sample_rate)
+    heard_sketch = sketch
     sketch = retune(
         sketch,
         shift,
@@ -98,13 +98,16 @@ def timeline_of(
         key=plan.key,
         sample_rate=sample_rate,
     )
-    sketch = made_up(sketch, before_levels, sample_rate)
-    sketch = _tilt_sketch(sketch, section.brightness, sample_rate, levels.shape[-1])
+    sketch = made_up(sketch, heard_sketch, sample_rate)
+    sketch = _tilt_sketch(sketch, section.brightness, sample_rate)
     tilt = 10 ** (_tilt(section.brightness, levels.shape[-1]) / 20)
     # What the sketch does not explain stays in its band; what it does moves with it.
-    after = drawn_power(sketch, levels.shape[-1], sample_rate)
-    rest = np.maximum(levels**2 - before_levels.repeat(2, axis=1), (0.15 * levels) ** 2)
-    levels = np.sqrt(rest * tilt**2 + after.repeat(2, axis=1))
+    drawn_before, drawn_after = (
+        drawn_power(x, levels.shape[-1], sample_rate).repeat(2, axis=1)
+        for x in (heard_sketch, sketch)
+    )
+    rest = np.maximum(levels**2 - drawn_before, (0.15 * levels) ** 2)
+    levels = np.sqrt(rest * tilt**2 + drawn_after)
     if breath and section.bars >= 4:
         # A breath before what comes: where a drummer would lift the sticks.
         inside_breath = np.clip((middle - beats + BREATH_BEATS) / BREATH_BEATS, 0, 1)
@@ -156,9 +159,12 @@ def _attack(levels: np.ndarray, sample_rate: int) -> np.ndarray:
     There each mel band counts the same, so that a low band of ours, which holds many,
     counts for more.
     """
-    edges = np.linspace(0, sample_rate / 2, levels.shape[-1] + 1)
+    # Narrow bands of noise rise and fall by themselves: together they do not.
+    bands = min(levels.shape[-1], WIDE)
+    power = np.square(levels).reshape(len(levels), bands, -1).mean(axis=2)
+    edges = np.linspace(0, sample_rate / 2, bands + 1)
     share = np.diff(np.log1p(edges / 700))
-    decibels = 20 * np.log10(np.maximum(levels, 10 * FLOOR))
+    decibels = 10 * np.log10(np.maximum(power, (10 * FLOOR) ** 2))
     rise = np.maximum(np.diff(decibels, axis=0, prepend=decibels[:1]), 0)
     return np.tanh(rise @ (share / share.sum()) / 5).astype(np.float32)
 
@@ -213,13 +219,14 @@ class _Reader:
 
 def _tilt(brightness: float, bands: int) -> np.ndarray:
     """Decibels by which each band is raised."""
-    return 2 * (brightness - 0.5) * TILT * np.arange(bands) * 8 / bands
+    return _raised((np.arange(bands) + 0.5) / bands, brightness)
 
 
-def _tilt_sketch(
-    sketch: Sketch, brightness: float, sample_rate: int, bands: int
-) -> Sketch:
-    place = sketch.frequency / (sample_rate / 2) * 8 - 0.5
-    return sketch.times(
-        10 ** (2 * (brightness - 0.5) * TILT * np.maximum(place, 0) / 20)
-    )
+def _tilt_sketch(sketch: Sketch, brightness: float, sample_rate: int) -> Sketch:
+    raised = _raised(sketch.frequency / (sample_rate / 2), brightness)
+    return sketch.times(10 ** (raised / 20))
+
+
+def _raised(place: np.ndarray, brightness: float) -> np.ndarray:
+    """Decibels by which sound is raised, by its place between 0 Hz and the highest."""
+    return 2 * (brightness - 0.5) * TILT * np.maximum(8 * place - 0.5, 0)

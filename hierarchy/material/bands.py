@@ -56,6 +56,30 @@ def filters(bands: int) -> tuple[np.ndarray, np.ndarray]:
     return analysis, _evened(analysis, synthesis)
 
 
+def share_of_band(distance: np.ndarray) -> np.ndarray:
+    """Share of a sinusoid's power that one band passes.
+
+    Neighbours overlap around the edge between them; the shares of all bands add up
+    to 1. Alike for every number of bands above 1.
+
+    Args:
+        distance: of the sinusoid from the middle of the band, in widths of a band.
+    """
+    return np.interp(np.abs(distance), *_slope())
+
+
+@functools.lru_cache
+def _slope() -> tuple[np.ndarray, np.ndarray]:
+    """Distances from the middle of a band, 0 to 1, and the power that passes there."""
+    bands, middle = 16, 8
+    size = 1 << 14
+    power = np.abs(np.fft.rfft(filters(bands)[0][middle], size)) ** 2
+    first = round((middle + 0.5) / (2 * bands) * size)
+    width = size // (2 * bands)
+    passed = power[first : first + width + 1]
+    return np.linspace(0, 1, width + 1), passed / passed[0]
+
+
 def _evened(analysis: np.ndarray, synthesis: np.ndarray) -> np.ndarray:
     """Synthesis filters that undo the ripple of both, which alone is 60 dB down.
 

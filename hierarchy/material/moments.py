@@ -29,9 +29,11 @@ SECONDS = 1.0
 """Length of a moment."""
 
 STEP = 0.2  # seconds from one moment that is kept to the next
+SHORTEST = 0.5  # seconds; what is shorter may be like anything
 _LOOKS_A_SECOND = 40
 _SLICES, _BANDS, _NUMBERS = 8, 40, 64
 _RANGE_DB = 50.0  # what lies further below the loudest of a moment is not heard
+_FEWEST = 4  # slices that are compared
 _SILENT = 1e-4  # rms; a moment quieter than this is like nothing
 
 
@@ -76,18 +78,31 @@ class Moments:
     def nearest(self, waveform: np.ndarray, sample_rate: int) -> Nearest | None:
         """The moment that some second of a sound is most like.
 
+        A sound shorter than that, such as a quick bar of two beats, is compared with
+        the beginnings of moments.
+
         Args:
             waveform: float32 [channels, samples].
             sample_rate: Hz.
 
         Returns:
-            None if the sound is shorter than a moment or silent throughout.
+            None if the sound is shorter than SHORTEST or silent throughout.
         """
-        patches, _ = _patches(waveform, sample_rate, step=1 / _LOOKS_A_SECOND * 2)
+        seconds = waveform.shape[-1] / sample_rate
+        slices = _SLICES
+        if seconds < SECONDS:
+            # Moments lie STEP apart: as much has to be left to find the best place.
+            slices = max(int((seconds - STEP) / SECONDS * _SLICES), _FEWEST)
+        patches, _ = _patches(
+            waveform, sample_rate, step=1 / _LOOKS_A_SECOND * 2, slices=slices
+        )
         if not len(patches) or not len(self):
             return None
-        asked = _unit((patches - self.middle) @ self.basis)
-        alike = asked @ self._known.T
+        patches = patches - self.middle[: slices * _BANDS]
+        if slices == _SLICES:
+            alike = _unit(patches @ self.basis) @ self._known.T
+        else:
+            alike = _unit(_centred(patches)) @ self._beginnings(slices).T
         found = int(alike.max(axis=0).argmax())
         return Nearest(
             self.songs[self.song[found]],
@@ -99,6 +114,10 @@ class Moments:
     def _known(self) -> np.ndarray:
         """The prints at unit length: every grain of a song is compared with them."""
         return _unit(self.prints.astype(np.float32))
+
+    def _beginnings(self, slices: int) -> np.ndarray:
+        """How the first slices of each moment differ from all others', as unit rows."""
+        return _unit(_centred(self._known @ self.basis[: slices * _BANDS].T))
 
     def write(self, path: str | Path) -> None:
         """Write as .safetensors."""
@@ -164,14 +183,18 @@ def moments_of(recordings: Sequence[tuple[str, np.ndarray, int]]) -> Moments:
 
 
 def _patches(
-    waveform: np.ndarray, sample_rate: int, *, step: float
+    waveform: np.ndarray, sample_rate: int, *, step: float, slices: int = _SLICES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Moments of a sound, float32 [moments, slices * bands], and where they begin."""
+    """Moments of a sound, float32 [moments, slices * bands], and where they begin.
+
+    They are as long as so many slices; none if the sound is shorter.
+    """
     mono = np.asarray(waveform, np.float32).mean(axis=0)
     hop = sample_rate // _LOOKS_A_SECOND
     size = 2048 * max(1, round(sample_rate / 44100))
-    if len(mono) < SECONDS * sample_rate:
-        return np.zeros([0, _SLICES * _BANDS], np.float32), np.zeros(0, np.float32)
+    looks = slices * round(SECONDS * _LOOKS_A_SECOND) // _SLICES
+    if len(mono) < max(looks / _LOOKS_A_SECOND, SHORTEST) * sample_rate:
+        return np.zeros([0, slices * _BANDS], np.float32), np.zeros(0, np.float32)
     mel = librosa.feature.melspectrogram(
         y=mono,
         sr=sample_rate,
@@ -181,11 +204,10 @@ def _patches(
         fmin=60.0,
         fmax=min(10_000.0, sample_rate / 2),
     ).T
-    looks = round(SECONDS * _LOOKS_A_SECOND)
     every = round(step * _LOOKS_A_SECOND)
     starts = np.arange(0, len(mel) - looks, every)
     inside = starts[:, None] + np.arange(looks)[None]
-    power = mel[inside].reshape(len(starts), _SLICES, -1, _BANDS).mean(axis=2)
+    power = mel[inside].reshape(len(starts), slices, -1, _BANDS).mean(axis=2)
     total = power.reshape(len(starts), -1)
     rms = np.array(
         [np.sqrt(np.square(mono[s * hop :][: looks * hop]).mean()) for s in starts]
@@ -204,6 +226,10 @@ def _principal(centred: np.ndarray) -> np.ndarray:
     covariance = centred.T @ centred / max(len(centred), 1)
     _, vectors = np.linalg.eigh(covariance.astype(np.float64))
     return np.ascontiguousarray(vectors[:, ::-1][:, :_NUMBERS]).astype(np.float32)
+
+
+def _centred(rows: np.ndarray) -> np.ndarray:
+    return rows - rows.mean(axis=1, keepdims=True)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -406,10 +406,12 @@ def lessons_of(
         border = round(whole.units * share)
         parts = (whole.between(0, border), whole.between(border, whole.units))
         for part, where in zip(parts, (train, held_out), strict=True):
-            if part.units >= lessons.frames // 2:
+            # A song that ends in silence leaves nothing to ask.
+            told = where is train or part.audible
+            if part.units >= lessons.frames // 2 and told:
                 where.append(part)
         if share < 1:
-            show.append((f"{name}-{Path(song.source).stem}", song, style))
+            show.append((f"{name}-{Path(song.source).stem}", song, style, share))
         if loading:
             loading(number + 1, len(songs))
     if not train:
@@ -435,22 +437,25 @@ def _one_lesson(song: CorpusSong, config: WaveNetConfig, style: int) -> Lesson:
 
 
 def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
-    """Ask the model for moments of held-out songs."""
+    """Ask the model for moments of held-out songs, or of what is held out of them."""
     rate = model.config.sample_rate
     chosen = show[:: max(1, len(show) // most)][:most]
     requests, asked = [], []
-    for _, song, style in chosen:
-        first = int(0.4 * song.seconds * rate / (2 * FRAME)) * 2
+    for _, song, style, share in chosen:
+        left = (1 - share) * song.seconds
+        long = min(seconds, left)
+        start = share * song.seconds + 0.4 * (left - long)
+        first = int(np.ceil(start * rate / (2 * FRAME))) * 2
         request = request_like(
             features_of(song, model.config),
             first,
-            int(seconds * rate / (2 * FRAME)) * 2,
+            int(long * rate / (2 * FRAME)) * 2,
             style=style,
             seed=0,
         )
         requests.append(request)
         asked.append(song.audio()[:, first * FRAME : (first + request.frames) * FRAME])
-    for (name, _, _), wanted, grain in zip(
+    for (name, *_), wanted, grain in zip(
         chosen, asked, make_grains(model, requests), strict=True
     ):
         preview(f"step-{step:06d}-{name}", wanted, grain.waveform, rate)

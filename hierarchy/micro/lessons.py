@@ -54,6 +54,11 @@ class Lesson:
         return len(self.shape)
 
     @property
+    def audible(self) -> bool:
+        """Whether there is more sound than silence in it."""
+        return bool((self.levels > 2 * FLOOR).any(axis=(0, 2)).mean() > 0.5)
+
+    @property
     def units(self) -> int:
         """Length in sketch frames, two feature frames each."""
         return self.frames.shape[1] // 2
