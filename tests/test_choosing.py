@@ -1,9 +1,15 @@
 """Chords become gestures that sound them, and ideas stay what they are."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from hierarchy.macro.choosing import (
+    MOST,
+    Scene,
+    _candidates,
+    _rank_songs,
     beat_chords,
     choose_gestures,
     natural_tempo,
@@ -132,3 +138,25 @@ def test_chords_share_their_bar_evenly():
 def test_the_natural_tempo_is_one_that_was_heard(book):
     assert natural_tempo(book, seed=0) == 120
     assert natural_tempo(book, seed=0, meter="6/8") == 60
+
+
+def test_a_recording_of_half_the_tempo_is_not_played_twice_as_fast(book):
+    beats = len(book)
+    two = dataclasses.replace(
+        book,
+        songs=("slow", "near"),
+        arrays=book.arrays
+        | {
+            "beat_song": np.arange(beats, dtype=np.int32) % 2,
+            "song_tempo": np.float32([75, 135]),
+            "song_major": np.float32([0, 1]),
+        },
+    )
+    plan = small_plan("AB").model_copy(update={"tempo": 150.0, "key": "A:min"})
+    for seed in range(20):
+        assert _rank_songs(plan, two, np.random.default_rng(seed))[0] == 1
+
+
+def test_what_a_section_chooses_from_is_bounded(book):
+    many = np.arange(500) % len(book)
+    assert len(_candidates(book, [Scene(0, many, 0.0)], ["C:maj"])) == MOST

@@ -115,6 +115,12 @@ def test_what_is_asked_when_sampling_is_what_was_taught(taught, small_song):
     )
     np.testing.assert_allclose(drawn(asked), drawn(window), atol=1e-3)
 
+    # With no sinusoids to follow, and only then, chroma is asked for more clearly.
+    alone = dataclasses.replace(request, peaks=0)
+    louder = grains._row(alone, 0, WARM_UP + request.frames, 8)["frames"]
+    np.testing.assert_allclose(louder[:, :12], 1.5 * row["frames"][:, :12])
+    np.testing.assert_array_equal(louder[:, 12:-4], row["frames"][:, 12:-4])
+
 
 def test_batches_are_a_function_of_the_step(taught):
     config = LessonConfig(frames=16, batch_size=4)

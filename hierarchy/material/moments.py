@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,8 @@ SHORTEST = 0.5  # seconds; what is shorter may be like anything
 _LOOKS_A_SECOND = 40
 _SLICES, _BANDS, _NUMBERS = 8, 40, 64
 _RANGE_DB = 50.0  # what lies further below the loudest of a moment is not heard
+TRANSPOSED = range(-6, 7)  # semitones
+LIKELY, FINE = 2, 0.05  # transpositions that are looked at in finer steps, in seconds
 _FEWEST = 4  # slices that are compared
 _SILENT = 1e-4  # rms; a moment quieter than this is like nothing
 
@@ -78,8 +81,9 @@ class Moments:
     def nearest(self, waveform: np.ndarray, sample_rate: int) -> Nearest | None:
         """The moment that some second of a sound is most like.
 
-        A sound shorter than that, such as a quick bar of two beats, is compared with
-        the beginnings of moments.
+        It is heard in every transposition up to a tritone, so that a copy in another
+        key is found out too. A sound shorter than a second, such as a quick bar of two
+        beats, is compared with the beginnings of moments.
 
         Args:
             waveform: float32 [channels, samples].
@@ -93,21 +97,35 @@ class Moments:
         if seconds < SECONDS:
             # Moments lie STEP apart: as much has to be left to find the best place.
             slices = max(int((seconds - STEP) / SECONDS * _SLICES), _FEWEST)
-        patches, _ = _patches(
-            waveform, sample_rate, step=1 / _LOOKS_A_SECOND * 2, slices=slices
-        )
-        if not len(patches) or not len(self):
+        if seconds < SHORTEST or not len(self):
             return None
-        patches = patches - self.middle[: slices * _BANDS]
-        if slices == _SLICES:
-            alike = _unit(patches @ self.basis) @ self._known.T
-        else:
-            alike = _unit(_centred(patches)) @ self._beginnings(slices).T
-        found = int(alike.max(axis=0).argmax())
+        mono = np.asarray(waveform, np.float32).mean(axis=0)
+        power = _power(mono, sample_rate)
+        known = self._known if slices == _SLICES else self._beginnings(slices)
+
+        def best(semitones: int, step: float) -> tuple[float, int]:
+            patches, _ = _patches(
+                mono, power, sample_rate, step=step, slices=slices, semitones=semitones
+            )
+            if not len(patches):
+                return -1.0, -1
+            patches = patches - self.middle[: slices * _BANDS]
+            if slices == _SLICES:
+                patches = patches @ self.basis
+            else:
+                patches = _centred(patches)
+            alike = (_unit(patches) @ known.T).max(axis=0)
+            found = int(alike.argmax())
+            return float(alike[found]), found
+
+        rough = sorted(TRANSPOSED, key=lambda n: best(n, STEP), reverse=True)
+        likeness, found = max(best(n, FINE) for n in rough[:LIKELY])
+        if found < 0:
+            return None
         return Nearest(
             self.songs[self.song[found]],
             round(float(self.seconds[found]), 2),
-            round(float(alike[:, found].max()), 4),
+            round(likeness, 4),
         )
 
     @functools.cached_property
@@ -158,7 +176,9 @@ def moments_of(recordings: Sequence[tuple[str, np.ndarray, int]]) -> Moments:
     """
     songs, number, seconds, patches = [], [], [], []
     for name, waveform, sample_rate in recordings:
-        found, at = _patches(waveform, sample_rate, step=STEP)
+        mono = np.asarray(waveform, np.float32).mean(axis=0)
+        power = _power(mono, sample_rate)
+        found, at = _patches(mono, power, sample_rate, step=STEP)
         songs.append(name)
         number.append(np.full(len(at), len(songs) - 1, np.int16))
         seconds.append(at)
@@ -182,30 +202,51 @@ def moments_of(recordings: Sequence[tuple[str, np.ndarray, int]]) -> Moments:
     )
 
 
+def _power(mono: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Power spectrum of a sound, float32 [bins, looks]."""
+    size = 2048 * max(1, round(sample_rate / 44100))
+    hop = sample_rate // _LOOKS_A_SECOND
+    # A sound shorter than the window is heard in the silence that follows it.
+    mono = np.pad(mono, (0, max(0, size - len(mono))))
+    return np.square(np.abs(librosa.stft(mono, n_fft=size, hop_length=hop)))
+
+
+@functools.lru_cache(maxsize=64)
+def _bands(sample_rate: int, bins: int, semitones: int) -> np.ndarray:
+    """Mel bands as they are heard of what was transposed up, float32 [bands, bins]."""
+    with warnings.catch_warnings():
+        # At low rates there is nothing to hear in the highest bands, once transposed.
+        warnings.filterwarnings("ignore", message="Empty filters")
+        return librosa.filters.mel(
+            sr=sample_rate / 2 ** (semitones / 12),
+            n_fft=2 * (bins - 1),
+            n_mels=_BANDS,
+            fmin=60.0,
+            fmax=min(10_000.0, sample_rate / 2),
+        )
+
+
 def _patches(
-    waveform: np.ndarray, sample_rate: int, *, step: float, slices: int = _SLICES
+    mono: np.ndarray,
+    power: np.ndarray,
+    sample_rate: int,
+    *,
+    step: float,
+    slices: int = _SLICES,
+    semitones: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Moments of a sound, float32 [moments, slices * bands], and where they begin.
 
-    They are as long as so many slices; none if the sound is shorter.
+    They are as long as so many slices, and heard as if the sound had not been
+    transposed; none if it is shorter.
     """
-    mono = np.asarray(waveform, np.float32).mean(axis=0)
     hop = sample_rate // _LOOKS_A_SECOND
-    size = 2048 * max(1, round(sample_rate / 44100))
+    mel = (_bands(sample_rate, len(power), semitones) @ power).T
     looks = slices * round(SECONDS * _LOOKS_A_SECOND) // _SLICES
-    if len(mono) < max(looks / _LOOKS_A_SECOND, SHORTEST) * sample_rate:
-        return np.zeros([0, slices * _BANDS], np.float32), np.zeros(0, np.float32)
-    mel = librosa.feature.melspectrogram(
-        y=mono,
-        sr=sample_rate,
-        n_fft=size,
-        hop_length=hop,
-        n_mels=_BANDS,
-        fmin=60.0,
-        fmax=min(10_000.0, sample_rate / 2),
-    ).T
     every = round(step * _LOOKS_A_SECOND)
     starts = np.arange(0, len(mel) - looks, every)
+    if not len(starts):
+        return np.zeros([0, slices * _BANDS], np.float32), np.zeros(0, np.float32)
     inside = starts[:, None] + np.arange(looks)[None]
     power = mel[inside].reshape(len(starts), slices, -1, _BANDS).mean(axis=2)
     total = power.reshape(len(starts), -1)
