@@ -29,11 +29,8 @@ from bits import model_bits
 from fidelity import answers, medians_of
 from flax import nnx
 
-import hierarchy
 import hierarchy.devices
 from hierarchy.configs import find_config
-from hierarchy.macro.choosing import natural_tempo
-from hierarchy.macro.rendering import render_song
 from hierarchy.material.companding import LIMIT
 from hierarchy.material.corpus import Corpus
 from hierarchy.micro.grains import PRETRAINED, GrainModel
@@ -45,13 +42,8 @@ from hierarchy.micro.learning import (
     validation_windows,
 )
 from hierarchy.micro.wavenet import WaveNet
-from structure.composing import compose
-from structure.requests import SongRequest
-from structure.sequencer import Sequencer
 
-SEQUENCER = Path(hierarchy.__file__).parent / "pretrained" / "sequencer"
 BINS = (4096, 256)
-MINUTES = 1.5  # of a song
 ASKED = ("freedom 0", "freedom 1", "as rendered")
 
 
@@ -79,18 +71,7 @@ def sketch_bits(model: GrainModel, windows: list, style: str, bins: int) -> floa
 
 def moments(model: GrainModel, style: str, count: int) -> np.ndarray:
     """Statistics of songs of a style, for `frechet.distance`."""
-    sequencer = Sequencer.read(SEQUENCER)
-    found = []
-    for seed in range(count):
-        request = SongRequest(
-            form="verse-chorus",
-            style=style,
-            tempo=natural_tempo(model.books[style], seed),
-            minutes=MINUTES,
-        )
-        song = render_song(compose(sequencer, request, seed=seed), model)
-        found.append(frechet.statistics(song.waveform, song.sample_rate))
-    return np.concatenate(found)
+    return np.concatenate(frechet.composed(model, style, count))
 
 
 def main() -> None:

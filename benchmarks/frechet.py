@@ -1,10 +1,11 @@
 """How far songs lie from a style: Fréchet distance of log-mel statistics.
 
     python benchmarks/frechet.py SONGS work/pop work/lofi work/adventure
-    python benchmarks/frechet.py work/songs work/* --json distances.json
+    python benchmarks/frechet.py work/pop work/lofi work/adventure --render 8
 
 SONGS is a folder of rendered songs with their .plan.json, which say their style; each
-other folder is a prepared corpus, named as its style. For every style: the distance of
+other folder is a prepared corpus, named as its style. With --render songs are made here,
+of gestures that are not from held-out songs. For every style: the distance of
 its rendered songs from its recordings, from those that were held out, and from the
 recordings of each other style, beside the distance between two halves of its own
 recordings (the mean of several splits by song), which is the least to be hoped for.
@@ -28,6 +29,7 @@ after McDermott and Simoncelli, "Sound texture perception via statistics", Neuro
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,8 +40,20 @@ import pyloudnorm
 import scipy.linalg
 import soundfile
 
+import hierarchy
+import hierarchy.devices
+from hierarchy.macro.choosing import natural_tempo
+from hierarchy.macro.rendering import render_song
 from hierarchy.material.corpus import Corpus
+from hierarchy.material.gestures import Book
+from hierarchy.micro.grains import PRETRAINED, GrainModel
+from structure.composing import compose
 from structure.plan import SongPlan
+from structure.requests import SongRequest
+from structure.sequencer import Sequencer
+
+SEQUENCER = Path(hierarchy.__file__).parent / "pretrained" / "sequencer"
+MINUTES = 1.5  # of a song that is rendered here
 
 LOUDNESS = -14.0
 LOOKS = 40  # a second
@@ -132,6 +146,36 @@ def rendered(folder: Path) -> dict[str, list[np.ndarray]]:
     return found
 
 
+def unheard(book: Book, corpus: Corpus) -> Book:
+    """A book without the gestures of held-out songs."""
+    held_out = {song.source for song in corpus.songs if song.split == "valid"}
+    kept = ~np.isin(
+        book.beat_song, [i for i, name in enumerate(book.songs) if name in held_out]
+    )
+    fewer = {
+        name: array[:, kept] if name == "beat_edges" else array[kept]
+        for name, array in book.arrays.items()
+        if name.startswith("beat_")
+    }
+    return dataclasses.replace(book, arrays=book.arrays | fewer)
+
+
+def composed(model: GrainModel, style: str, count: int) -> list[np.ndarray]:
+    """Moments of songs that are composed and rendered here."""
+    sequencer = Sequencer.read(SEQUENCER)
+    found = []
+    for seed in range(count):
+        request = SongRequest(
+            form="verse-chorus",
+            style=style,
+            tempo=natural_tempo(model.books[style], seed),
+            minutes=MINUTES,
+        )
+        song = render_song(compose(sequencer, request, seed=seed), model)
+        found.append(statistics(song.waveform, song.sample_rate))
+    return found
+
+
 def compare(songs: dict[str, list[np.ndarray]], corpora: Iterable[Path]) -> dict:
     """All distances, by style."""
     real = {folder.name: recordings(folder) for folder in corpora}
@@ -163,11 +207,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("songs", type=Path, help="a folder of rendered songs")
-    parser.add_argument("corpora", nargs="+", type=Path, help="prepared corpora")
-    parser.add_argument("--json", type=Path, help="write the report here")
+    add = parser.add_argument
+    add("folders", nargs="+", type=Path, help="[rendered songs,] prepared corpora")
+    add("--render", type=int, default=0, help="make so many songs of each style")
+    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    add("--json", type=Path, help="write the report here")
     arguments = parser.parse_args()
-    report = compare(rendered(arguments.songs), arguments.corpora)
+    if arguments.render:
+        hierarchy.devices.use_all_cores()
+        hierarchy.devices.keep_compiled_programs()
+        corpora, songs = arguments.folders, {}
+        model = GrainModel.read(arguments.model or PRETRAINED)
+        for folder in corpora:
+            book = unheard(model.books[folder.name], Corpus.read(folder))
+            model = dataclasses.replace(model, books=model.books | {folder.name: book})
+            songs[folder.name] = composed(model, folder.name, arguments.render)
+    else:
+        corpora, songs = arguments.folders[1:], rendered(arguments.folders[0])
+    report = compare(songs, corpora)
     columns = ("halves", "own", "ratio", "held_out", "held_out_from_rest")
     print(" " * 12 + "".join(f"{c:>20}" for c in columns) + "  nearest other")
     for style, row in report.items():

@@ -20,7 +20,7 @@ from structure.harmony import Chord, Key
 
 # Hz between which partials are harmony; below is rumble, above they are colour.
 LOWEST, HIGHEST = 55.0, 2500.0
-OUTSIDE_KEY, OUTSIDE_CHORD = -18.0, -10.0  # decibels
+OUTSIDE_KEY, OUTSIDE_CHORD = -20.0, -12.0  # decibels
 # What a chord note must have of the loudest one, and of the loudest note of all; semitones
 LACKING, DROWNED, BESIDE = 0.5, 0.25, 2
 FAINT, RAISED = 0.7, 6.0  # a share of the loudest chord note; decibels at most
