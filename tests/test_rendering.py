@@ -1,13 +1,14 @@
 """A plan becomes a finished song, the same one every time."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from hierarchy.macro.mastering import loudness_lufs, true_peak_db
 from hierarchy.macro.mixing import Score
-from hierarchy.macro.rendering import arrange, render_song
+from hierarchy.macro.rendering import arrange, render_song, told_at
 from hierarchy.macro.timeline import EARLY, RING
 from hierarchy.material.audio import inspect_audio, read_tags, read_waveform
 from hierarchy.material.moments import moments_of
@@ -153,3 +154,10 @@ def test_the_last_downbeat_of_ten_minutes_is_on_its_sample(model):
         max(abs(s - e * RATE) for s, e in zip(starts, plan.starts(), strict=True))
         <= 0.5
     )
+
+
+def test_more_freedom_is_fewer_sinusoids_and_more_chance():
+    assert told_at(0.0, 48) == (48, 0.75)
+    assert told_at(1.0, 48) == (0, 1.0)
+    told = [told_at(freedom, 48) for freedom in np.linspace(0, 1, 21)]
+    assert all(one[0] >= two[0] and one[1] < two[1] for one, two in pairwise(told))

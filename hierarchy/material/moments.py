@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -214,16 +213,15 @@ def _power(mono: np.ndarray, sample_rate: int) -> np.ndarray:
 @functools.lru_cache(maxsize=64)
 def _bands(sample_rate: int, bins: int, semitones: int) -> np.ndarray:
     """Mel bands as they are heard of what was transposed up, float32 [bands, bins]."""
-    with warnings.catch_warnings():
-        # At low rates there is nothing to hear in the highest bands, once transposed.
-        warnings.filterwarnings("ignore", message="Empty filters")
-        return librosa.filters.mel(
-            sr=sample_rate / 2 ** (semitones / 12),
-            n_fft=2 * (bins - 1),
-            n_mels=_BANDS,
-            fmin=60.0,
-            fmax=min(10_000.0, sample_rate / 2),
-        )
+    # Twice as far as there are bins: what was transposed up lacks the highest bands.
+    beyond = librosa.filters.mel(
+        sr=2 * sample_rate / 2 ** (semitones / 12),
+        n_fft=4 * (bins - 1),
+        n_mels=_BANDS,
+        fmin=60.0,
+        fmax=min(10_000.0, sample_rate / 2),
+    )
+    return beyond[:, :bins]
 
 
 def _patches(
