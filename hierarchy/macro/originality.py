@@ -9,10 +9,7 @@ what ties it to the recording.
 from __future__ import annotations
 
 import dataclasses
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from hierarchy.material.moments import Moments, Nearest
 from hierarchy.micro.grains import Grain, GrainModel, GrainRequest, seed_from
@@ -28,16 +25,7 @@ def nearest_moments(
     """The moment of the recordings that each grain is most like; None if none is."""
     if moments is None:
         return [None] * len(grains)
-
-    reading = threading.Lock()
-
-    def nearest(number: int) -> Nearest | None:
-        with reading:  # one by one, since some are made when they are looked at
-            grain = grains[number]
-        return moments.nearest(grain.waveform, grain.sample_rate)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(nearest, range(len(grains))))
+    return [moments.nearest(grain.waveform, grain.sample_rate) for grain in grains]
 
 
 def without_copies(
