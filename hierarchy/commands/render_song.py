@@ -83,7 +83,7 @@ def render_song(
             max=1,
             help="Refuse copies: a bar more like a moment of the model's recordings is "
             "sampled again, more freely. 1 is the same sound at any gain, 0.95 passes "
-            "for a copy, other music lies near 0.75. The plan tells each bar's nearest "
+            "for a copy, other music lies near 0.8. The plan tells each bar's nearest "
             "moment.  \n*Default: the plan's, or none refused.*",
         ),
     ] = None,
