@@ -71,7 +71,8 @@ def sketch_bits(model: GrainModel, windows: list, style: str, bins: int) -> floa
 
 def moments(model: GrainModel, style: str, count: int) -> np.ndarray:
     """Statistics of songs of a style, for `frechet.distance`."""
-    return np.concatenate(frechet.composed(model, style, count))
+    songs = frechet.composed(model, style, count)
+    return np.concatenate(frechet.moments_of(songs))
 
 
 def main() -> None:

@@ -3,9 +3,10 @@
     python benchmarks/fidelity.py work/corpus [more ...] --model DIR --count 20
 
 Grains of 3 seconds of held-out songs, asked for at several degrees of freedom, with as
-many sinusoids and at the temperature that `render-song` takes then, and compared with the recording by librosa and mir_eval; the same compared with their
-requests ("asked") by the measures that those were made with; then bars as songs are
-rendered, gestures of the book in random keys and at random tempi, compared with theirs.
+many sinusoids and at the temperature that `render-song` takes then, and compared with
+the recording by librosa and mir_eval; the same compared with their requests ("asked")
+by the measures that those were made with; then bars as songs are rendered, gestures of
+the book in random keys and at random tempi, compared with theirs.
 Where no sinusoid is told, the best of several grains is heard, as in songs.
 A corpus folder is named as its style. Medians by style; bits per sample beside, from
 the model's own file.
@@ -288,15 +289,11 @@ def answers(
         keep: a folder for the grains and their recordings.
     """
     style, rows = folder.name, {}
-    for kind in (kind for kind in KINDS if kind in kinds):
-        freedom = FREEDOMS.get(kind, 0.0)
-        asked = list(_asked(model, folder, kind, count, seed))
-        for first in range(0, count, SIDE_BY_SIDE):
+    for kind, temperature, asked in _asked(model, folder, kinds, count, seed):
+        for first in range(0, len(asked), SIDE_BY_SIDE):
             some = asked[first : first + SIDE_BY_SIDE]
             grains = best_grains(
-                model,
-                [request for request, _ in some],
-                temperature=told_at(freedom, model.config.peaks)[1],
+                model, [request for request, _ in some], temperature=temperature
             )
             for number, (grain, (_, against)) in enumerate(
                 zip(grains, some, strict=True), first
@@ -305,21 +302,23 @@ def answers(
                     rows.setdefault(name, []).append(row)
                 if keep:
                     _keep(keep, f"{number:04}-{style}-{kind}", grain, against)
-            done = min(first + SIDE_BY_SIDE, count)
-            print(f"\r{style}, {kind} {done / count:4.0%} ", end="", flush=True)
+            done = min(first + SIDE_BY_SIDE, len(asked)) / len(asked)
+            print(f"\r{style}, {kind} {done:4.0%} ", end="", flush=True)
     return rows
 
 
-def _asked(model, folder, kind, count, seed) -> Iterator[tuple]:
-    """What is asked, and the sound or the chord that it is held against."""
-    style = folder.name
-    if kind not in FREEDOMS:
-        yield from as_rendered(model, style=style, count=count, seed=seed)
-        return
-    peaks, _ = told_at(FREEDOMS[kind], model.config.peaks)
-    requests, sounds = held_out(folder, model, style=style, count=count, seed=seed)
-    for request, sound in zip(requests, sounds, strict=True):
-        yield dataclasses.replace(request, peaks=peaks), sound
+def _asked(model, folder, kinds, count, seed) -> Iterator[tuple]:
+    """Kind, temperature, and what is asked with the sound or chord it is held against."""
+    style, most = folder.name, model.config.peaks
+    if wanted := [kind for kind in FREEDOMS if kind in kinds]:
+        requests, sounds = held_out(folder, model, style=style, count=count, seed=seed)
+        for kind in wanted:
+            peaks, temperature = told_at(FREEDOMS[kind], most)
+            told = [dataclasses.replace(request, peaks=peaks) for request in requests]
+            yield kind, temperature, list(zip(told, sounds, strict=True))
+    if "as rendered" in kinds:
+        asked = list(as_rendered(model, style=style, count=count, seed=seed))
+        yield "as rendered", told_at(0.0, most)[1], asked
 
 
 def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:

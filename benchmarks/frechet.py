@@ -31,7 +31,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import librosa
@@ -40,19 +40,14 @@ import pyloudnorm
 import scipy.linalg
 import soundfile
 
-import hierarchy
 import hierarchy.devices
 from hierarchy.macro.choosing import natural_tempo
-from hierarchy.macro.rendering import render_song
+from hierarchy.macro.rendering import Song, compose_song, render_song
 from hierarchy.material.corpus import Corpus
 from hierarchy.material.gestures import Book
-from hierarchy.micro.grains import PRETRAINED, GrainModel
-from structure.composing import compose
+from hierarchy.micro.grains import GrainModel
 from structure.plan import SongPlan
-from structure.requests import SongRequest
-from structure.sequencer import Sequencer
 
-SEQUENCER = Path(hierarchy.__file__).parent / "pretrained" / "sequencer"
 MINUTES = 1.5  # of a song that is rendered here
 
 LOUDNESS = -14.0
@@ -160,20 +155,24 @@ def unheard(book: Book, corpus: Corpus) -> Book:
     return dataclasses.replace(book, arrays=book.arrays | fewer)
 
 
-def composed(model: GrainModel, style: str, count: int) -> list[np.ndarray]:
-    """Moments of songs that are composed and rendered here."""
-    sequencer = Sequencer.read(SEQUENCER)
-    found = []
+def composed(
+    model: GrainModel, style: str, count: int, minutes: float = MINUTES
+) -> Iterator[Song]:
+    """Songs of a style, at tempi of its recordings."""
     for seed in range(count):
-        request = SongRequest(
+        plan = compose_song(
             form="verse-chorus",
             style=style,
             tempo=natural_tempo(model.books[style], seed),
-            minutes=MINUTES,
+            minutes=minutes,
+            seed=seed,
         )
-        song = render_song(compose(sequencer, request, seed=seed), model)
-        found.append(statistics(song.waveform, song.sample_rate))
-    return found
+        yield render_song(plan, model)
+
+
+def moments_of(songs: Iterable[Song]) -> list[np.ndarray]:
+    """The moments of each song."""
+    return [statistics(song.waveform, song.sample_rate) for song in songs]
 
 
 def compare(songs: dict[str, list[np.ndarray]], corpora: Iterable[Path]) -> dict:
@@ -217,11 +216,13 @@ def main() -> None:
         hierarchy.devices.use_all_cores()
         hierarchy.devices.keep_compiled_programs()
         corpora, songs = arguments.folders, {}
-        model = GrainModel.read(arguments.model or PRETRAINED)
+        own = arguments.model
+        model = GrainModel.read(own) if own else GrainModel.default()
         for folder in corpora:
             book = unheard(model.books[folder.name], Corpus.read(folder))
             model = dataclasses.replace(model, books=model.books | {folder.name: book})
-            songs[folder.name] = composed(model, folder.name, arguments.render)
+            made = composed(model, folder.name, arguments.render)
+            songs[folder.name] = moments_of(made)
     else:
         corpora, songs = arguments.folders[1:], rendered(arguments.folders[0])
     report = compare(songs, corpora)

@@ -20,21 +20,15 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+from frechet import composed
 
-import hierarchy
 import hierarchy.devices
-from hierarchy.macro.choosing import natural_tempo
 from hierarchy.macro.clips import make_clips
 from hierarchy.macro.originality import COPY
-from hierarchy.macro.rendering import render_song
 from hierarchy.material.corpus import Corpus
 from hierarchy.material.moments import Moments
 from hierarchy.micro.grains import GrainModel
-from structure.composing import compose
-from structure.requests import SongRequest
-from structure.sequencer import Sequencer
 
-SEQUENCER = Path(hierarchy.__file__).parent / "pretrained" / "sequencer"
 LONG = 2.0  # seconds of a copy
 
 
@@ -91,22 +85,13 @@ def likeness(moments: Moments, sound: np.ndarray, rate: int) -> float:
 
 def bars(model: GrainModel, style: str, songs: int, minutes: float) -> list[float]:
     """How like a moment each bar of some songs is, by their plans."""
-    sequencer, found = Sequencer.read(SEQUENCER), []
-    for seed in range(songs):
-        request = SongRequest(
-            form="verse-chorus",
-            style=style,
-            tempo=natural_tempo(model.books[style], seed),
-            minutes=minutes,
-        )
-        song = render_song(compose(sequencer, request, seed=seed), model)
-        found += [
-            near.likeness
-            for section in song.plan.sections
-            for near in section.nearest or ()
-            if near is not None
-        ]
-    return found
+    return [
+        near.likeness
+        for song in composed(model, style, songs, minutes)
+        for section in song.plan.sections
+        for near in section.nearest or ()
+        if near is not None
+    ]
 
 
 def main() -> None:

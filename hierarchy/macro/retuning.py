@@ -134,8 +134,8 @@ def made_up(sketch: Sketch, before: Sketch, sample_rate: int) -> Sketch:
         before: as it was.
         sample_rate: Hz.
     """
-    lost, after = (drawn_power(x, WIDE, sample_rate) for x in (before, sketch))
-    lost = lost.sum(axis=0) / np.maximum(after.sum(axis=0), FLOOR**2)
+    had, has = (drawn_power(x, WIDE, sample_rate).sum(axis=0) for x in (before, sketch))
+    lost = had / np.maximum(has, FLOOR**2)
     gain = np.clip(np.sqrt(lost), 1.0, 10 ** (MADE_UP / 20))
     band = (sketch.frequency / (sample_rate / 2) * WIDE).astype(int)
     return sketch.times(np.take_along_axis(gain, np.clip(band, 0, WIDE - 1), axis=1))

@@ -100,14 +100,18 @@ class Moments:
             return None
         mono = np.asarray(waveform, np.float32).mean(axis=0)
         power = _power(mono, sample_rate)
+        rough, fine = (
+            _sounding(mono, sample_rate, step=step, slices=slices)
+            for step in (STEP, FINE)
+        )
+        if not len(rough):
+            return None
         known = self._known if slices == _SLICES else self._beginnings(slices)
 
-        def best(semitones: int, step: float) -> tuple[float, int]:
-            patches, _ = _patches(
-                mono, power, sample_rate, step=step, slices=slices, semitones=semitones
+        def best(semitones: int, starts: np.ndarray) -> tuple[float, int]:
+            patches = _patches(
+                power, sample_rate, starts, slices=slices, semitones=semitones
             )
-            if not len(patches):
-                return -1.0, -1
             patches = patches - self.middle[: slices * _BANDS]
             if slices == _SLICES:
                 patches = patches @ self.basis
@@ -117,10 +121,8 @@ class Moments:
             found = int(alike.argmax())
             return float(alike[found]), found
 
-        rough = sorted(TRANSPOSED, key=lambda n: best(n, STEP), reverse=True)
-        likeness, found = max(best(n, FINE) for n in rough[:LIKELY])
-        if found < 0:
-            return None
+        likely = sorted(TRANSPOSED, key=lambda n: best(n, rough), reverse=True)[:LIKELY]
+        likeness, found = max(best(n, fine) for n in likely)
         return Nearest(
             self.songs[self.song[found]],
             round(float(self.seconds[found]), 2),
@@ -176,11 +178,11 @@ def moments_of(recordings: Sequence[tuple[str, np.ndarray, int]]) -> Moments:
     songs, number, seconds, patches = [], [], [], []
     for name, waveform, sample_rate in recordings:
         mono = np.asarray(waveform, np.float32).mean(axis=0)
-        power = _power(mono, sample_rate)
-        found, at = _patches(mono, power, sample_rate, step=STEP)
+        starts = _sounding(mono, sample_rate, step=STEP)
+        found = _patches(_power(mono, sample_rate), sample_rate, starts)
         songs.append(name)
-        number.append(np.full(len(at), len(songs) - 1, np.int16))
-        seconds.append(at)
+        number.append(np.full(len(starts), len(songs) - 1, np.int16))
+        seconds.append(starts * (sample_rate // _LOOKS_A_SECOND) / sample_rate)
         patches.append(found.astype(np.float16))
     if not songs:
         raise RequestError("no recordings to take moments of")
@@ -224,40 +226,44 @@ def _bands(sample_rate: int, bins: int, semitones: int) -> np.ndarray:
     return beyond[:, :bins]
 
 
+def _looks(slices: int) -> int:
+    """How many looks so many slices of a moment are."""
+    return slices * round(SECONDS * _LOOKS_A_SECOND) // _SLICES
+
+
+def _sounding(
+    mono: np.ndarray, sample_rate: int, *, step: float, slices: int = _SLICES
+) -> np.ndarray:
+    """The looks at which moments of so many slices begin that are not silent, int."""
+    hop, looks = sample_rate // _LOOKS_A_SECOND, _looks(slices)
+    every = round(step * _LOOKS_A_SECOND)
+    starts = np.arange(0, 1 + len(mono) // hop - looks, every)
+    rms = [np.sqrt(np.square(mono[s * hop :][: looks * hop]).mean()) for s in starts]
+    return starts[np.array(rms) > _SILENT]
+
+
 def _patches(
-    mono: np.ndarray,
     power: np.ndarray,
     sample_rate: int,
+    starts: np.ndarray,
     *,
-    step: float,
     slices: int = _SLICES,
     semitones: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Moments of a sound, float32 [moments, slices * bands], and where they begin.
+) -> np.ndarray:
+    """Moments of a sound, float32 [moments, slices * bands].
 
-    They are as long as so many slices, and heard as if the sound had not been
-    transposed; none if it is shorter.
+    They begin at `starts`, are as long as so many slices, and are heard as if the
+    sound had not been transposed.
     """
-    hop = sample_rate // _LOOKS_A_SECOND
     mel = (_bands(sample_rate, len(power), semitones) @ power).T
-    looks = slices * round(SECONDS * _LOOKS_A_SECOND) // _SLICES
-    every = round(step * _LOOKS_A_SECOND)
-    starts = np.arange(0, len(mel) - looks, every)
-    if not len(starts):
-        return np.zeros([0, slices * _BANDS], np.float32), np.zeros(0, np.float32)
+    looks = _looks(slices)
     inside = starts[:, None] + np.arange(looks)[None]
-    power = mel[inside].reshape(len(starts), slices, -1, _BANDS).mean(axis=2)
-    total = power.reshape(len(starts), -1)
-    rms = np.array(
-        [np.sqrt(np.square(mono[s * hop :][: looks * hop]).mean()) for s in starts]
-    )
-    heard = rms > _SILENT
-    decibels = 10 * np.log10(total + 1e-12)
+    cut = mel[inside].reshape(len(starts), slices, looks // slices, _BANDS)
+    decibels = 10 * np.log10(cut.mean(axis=2).reshape(-1, slices * _BANDS) + 1e-12)
     loudest = decibels.max(axis=1, keepdims=True)
     decibels = np.maximum(decibels, loudest - _RANGE_DB)
     decibels -= decibels.mean(axis=1, keepdims=True)
-    times = starts * hop / sample_rate
-    return decibels[heard].astype(np.float32), times[heard].astype(np.float32)
+    return decibels.astype(np.float32)
 
 
 def _principal(centred: np.ndarray) -> np.ndarray:

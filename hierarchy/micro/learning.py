@@ -404,12 +404,12 @@ def lessons_of(
         whole = _one_lesson(song, config, style)
         share = corpus.training_seconds(song) / song.seconds
         border = round(whole.units * share)
-        parts = (whole.between(0, border), whole.between(border, whole.units))
-        for part, where in zip(parts, (train, held_out), strict=True):
-            # A song that ends in silence leaves nothing to ask.
-            told = where is train or part.audible
-            if part.units >= lessons.frames // 2 and told:
-                where.append(part)
+        taught, asked = whole.between(0, border), whole.between(border, whole.units)
+        if taught.units >= lessons.frames // 2:
+            train.append(taught)
+        # A song that ends in silence leaves nothing to ask.
+        if asked.units >= lessons.frames // 2 and asked.audible:
+            held_out.append(asked)
         if share < 1:
             show.append((f"{name}-{Path(song.source).stem}", song, style, share))
         if loading:
