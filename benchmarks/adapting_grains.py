@@ -8,7 +8,8 @@ that was adapted before is judged), and both are asked the same of the album:
 
 bits       a sample of its held-out songs, at 4,096 and at 256 bins (see `bits.py`); the
            default's are those of the style of its own that suits the album best, or of
-           none
+           none, told as many sinusoids as it knows and as many as the adapted model,
+           which tells what is learnt from what is told
 fidelity   held-out moments and bars as they are rendered (see `fidelity.py`)
 distance   of songs from the album's recordings (see `frechet.py`): songs of the
            default's nearest style, of its weights with the album's gestures, and of
@@ -47,16 +48,19 @@ BINS = (4096, 256)
 ASKED = ("freedom 0", "freedom 1", "as rendered")
 
 
-def unadapted(adapted: GrainModel) -> GrainModel:
+def unadapted(adapted: GrainModel, peaks: int) -> GrainModel:
     """The model as adapting found it: the default's weights, the album's gestures."""
-    net = WaveNet(adapted.config, rngs=nnx.Rngs(0))
+    config = dataclasses.replace(adapted.config, peaks=peaks)
+    net = WaveNet(config, rngs=nnx.Rngs(0))
     take_over(net, PRETRAINED)
     return GrainModel(net, adapted.books)
 
 
-def held_out_windows(model: GrainModel, corpus: Corpus, batches: int) -> list:
-    """Windows of the songs that adapting never hears."""
-    lessons, config = LessonConfig(), dataclasses.replace(model.config, styles=("",))
+def held_out_windows(corpus: Corpus, peaks: int, batches: int) -> list:
+    """Windows of the songs that adapting never hears, with so many sinusoids."""
+    default = GrainModel.default().config
+    lessons = LessonConfig()
+    config = dataclasses.replace(default, styles=("",), peaks=peaks)
     _, held_out, _ = lessons_of({"": corpus}, config, lessons)
     return validation_windows(held_out, lessons, peaks=config.peaks, batches=batches)
 
@@ -108,22 +112,27 @@ def main() -> None:
             )
             report |= {"steps": result.steps, "seconds": result.seconds}
         after = GrainModel.read(out)
-    before, default = unadapted(after), GrainModel.default()
+    default = GrainModel.default()
+    before = unadapted(after, default.config.peaks)
 
-    windows = held_out_windows(default, corpus, asked.batches)
+    windows = held_out_windows(corpus, default.config.peaks, asked.batches)
+    richer = held_out_windows(corpus, after.config.peaks, asked.batches)
     suits = {
         style: sketch_bits(default, windows, style, BINS[0])
         for style in (*default.config.styles, "none")
     }
     style = min(suits, key=suits.__getitem__)
     report["bits"] = {"default by style": suits}
-    print(f"{'bins':>6}{'default':>10} {'as':12}{'adapted':>10}{'saved':>8}")
+    told = f"told {after.config.peaks}"
+    print(f"{'bins':>6}{'default':>10} {'as':12}{told:>10}{'adapted':>10}{'saved':>8}")
     for bins in BINS:
         known = sketch_bits(default, windows, style, bins)
-        learnt = sketch_bits(after, windows, album, bins)
-        report["bits"][bins] = {"default": known, "adapted": learnt}
+        richly = sketch_bits(default, richer, style, bins)
+        learnt = sketch_bits(after, richer, album, bins)
+        report["bits"][bins] = {"default": known, told: richly, "adapted": learnt}
         print(
-            f"{bins:6}{known:10.3f} {style:12}{learnt:10.3f}{1 - learnt / known:8.1%}"
+            f"{bins:6}{known:10.3f} {style:12}{richly:10.3f}{learnt:10.3f}"
+            f"{1 - learnt / known:8.1%}"
         )
 
     report["fidelity"] = {

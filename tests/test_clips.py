@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hierarchy.macro.clips import Wish, make_clips
+from hierarchy.macro.originality import nearest_moments
 from hierarchy.micro.grains import GrainModel
 from structure.errors import RequestError
 
@@ -41,3 +42,24 @@ def test_a_chord_that_is_asked_for_is_heard(model):
         tones += np.bincount(pitch, spectrum[heard] ** 2, minlength=12)
     inside = tones[[9, 0, 4]].sum() / tones.sum()
     assert inside > 0.6, tones
+
+
+def test_clips_that_are_too_like_a_recording_are_sampled_anew_and_no_others(model):
+    wish, asked = Wish(), {"count": 6, "seconds": 1.5, "seed": 4}
+
+    def likeness(clips):
+        return np.array([n.likeness for n in nearest_moments(clips, model.moments)])
+
+    as_drawn = make_clips(model, wish, **asked)
+    before = likeness(as_drawn)
+    # Between the second and the third most alike, so that two are refused.
+    most = float(np.sort(before)[-3:-1].mean())
+    refused = before > most
+    assert refused.sum() == 2
+    originals = make_clips(model, wish, **asked, max_similarity=most)
+    assert (likeness(originals) <= most).all()
+    same = [
+        np.array_equal(one.waveform, other.waveform)
+        for one, other in zip(as_drawn, originals, strict=True)
+    ]
+    np.testing.assert_array_equal(same, ~refused)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hierarchy import cli
 from hierarchy.commands import asking
+
+if TYPE_CHECKING:
+    from hierarchy.material.moments import Nearest
 
 
 def sample_grains(
@@ -35,6 +39,16 @@ def sample_grains(
         float, typer.Option(min=0.1, max=4, help="How long each of them lasts.")
     ] = 2.0,
     style: asking.Style = None,
+    max_similarity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=1,
+            help="Refuse copies: a grain more like a moment of the model's recordings "
+            "is sampled again, more freely. 0.95 passes for a copy. Each grain's "
+            "nearest moment is told either way.",
+        ),
+    ] = None,
     seed: asking.Seed = None,
     model: asking.Model = None,
     as_json: asking.Json = False,
@@ -50,6 +64,8 @@ def sample_grains(
         sample-grains --free --style lofi --seconds 4 --out babble
 
         sample-grains --like "Cmaj7 soft dark" --seed 3 --model work/grains --out pads
+
+        sample-grains --count 24 --max-similarity 0.9 --out originals
     """
     cli.check_folder("--out", out)
     if free and like is not None:
@@ -59,6 +75,7 @@ def sample_grains(
         import numpy as np
 
         from hierarchy.macro.clips import Wish, make_clips
+        from hierarchy.macro.originality import nearest_moments
         from hierarchy.material.audio import write_waveform
         from hierarchy.micro.grains import GrainModel
 
@@ -72,31 +89,55 @@ def sample_grains(
             seconds=seconds,
             style=style,
             seed=seed,
+            max_similarity=max_similarity,
             progress=stage("Making grains"),
         )
+        stage("Comparing with the recordings")
+        nearest = nearest_moments(grains, grain_model.moments)
         stage("Writing")
         # Clips come at the levels of the music; a file is not to clip.
         highest = max(np.abs(grain.waveform).max(initial=0) for grain in grains)
         gain = np.float32(0.9 / max(highest, 0.9))
         files = []
-        for number, grain in enumerate(grains, start=1):
+        for number, (grain, near) in enumerate(
+            zip(grains, nearest, strict=True), start=1
+        ):
             files.append(out / f"grain-{number:03d}.wav")
             title = "free" if free else like or "as heard"
+            told = f"; {_told(near)}" if near else ""
             write_waveform(
                 files[-1],
                 gain * grain.waveform,
                 grain.sample_rate,
                 tags={
                     "title": title,
-                    "comment": f"seed {seed}",
+                    "comment": f"seed {seed}{told}",
                     "software": "macrotime",
                 },
             )
     cli.answer(
-        {"grains": [str(file) for file in files], "seconds": seconds, "seed": seed},
+        {
+            "grains": [str(file) for file in files],
+            "nearest": [near and dataclasses.asdict(near) for near in nearest],
+            "seconds": seconds,
+            "seed": seed,
+        },
         as_json=as_json,
-        text=f"{out}: {count} grains of {seconds:g} s, seed {seed}",
+        text="\n".join(
+            [
+                *(
+                    f"{f.name}: {_told(n)}"
+                    for f, n in zip(files, nearest, strict=True)
+                    if n
+                ),
+                f"{out}: {count} grains of {seconds:g} s, seed {seed}",
+            ]
+        ),
     )
+
+
+def _told(near: Nearest) -> str:
+    return f"most like {near.song} at {near.seconds:.1f} s, {near.likeness:.2f}"
 
 
 main = cli.command(sample_grains)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hierarchy.macro.assembly import Placement
+from hierarchy.macro.originality import without_copies
 from hierarchy.macro.performing import perform
 from hierarchy.macro.timeline import EARLY
 from hierarchy.material.gestures import Book, fit_to_chords
@@ -119,6 +120,7 @@ def make_clips(
     seconds: float = 2.0,
     style: str | None = None,
     seed: int = 0,
+    max_similarity: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Grain]:
     """Sample grains that are like a wish, or free ones.
@@ -131,29 +133,38 @@ def make_clips(
         seconds: how long each lasts, 0.1 to 4.
         style: one of the model's; None takes its first.
         seed: another seed, other clips.
+        max_similarity: how like a moment of the recordings a clip may be; what is more
+            like one is sampled again, see `originality`. None refuses nothing.
         progress: called with (done, in all).
 
     Returns:
         Grains with waveforms float32 [2, samples], faded at both ends.
 
     Raises:
-        RequestError: if the model has no such style or the length does not fit.
+        RequestError: if the model has no such style, the length does not fit, or a
+            clip stays more like a recording than it may.
     """
     requests, places = ask_for_clips(
         model, wish, count=count, seconds=seconds, style=style, seed=seed
     )
     rate = model.config.sample_rate
-    grains = make_grains(model, requests, progress=progress)
     length = round(seconds * rate)
-    return [
-        dataclasses.replace(
-            grain,
-            waveform=_cut(
-                grain.waveform, place.lead_in - place.start, length, rate, place.gain
-            ),
-        )
-        for grain, place in zip(grains, places, strict=True)
-    ]
+
+    def sample(asked: dict[int, GrainRequest], **told) -> list[Grain]:
+        grains = make_grains(model, list(asked.values()), **told)
+        cut = []
+        for grain, place in zip(grains, (places[i] for i in asked), strict=True):
+            first = place.lead_in - place.start
+            waveform = _cut(grain.waveform, first, length, rate, place.gain)
+            cut.append(dataclasses.replace(grain, waveform=waveform))
+        return cut
+
+    clips = sample(dict(enumerate(requests)), progress=progress)
+    if max_similarity is not None:
+        instead, _ = without_copies(model, clips, most=max_similarity, sample=sample)
+        for number, clip in zip(instead, sample(instead), strict=True):
+            clips[number] = clip
+    return clips
 
 
 def _chord(word: str) -> str:

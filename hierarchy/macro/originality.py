@@ -33,7 +33,7 @@ def without_copies(
     grains: Sequence[Grain],
     *,
     most: float,
-    sample: Callable[[list[GrainRequest]], Sequence[Grain]],
+    sample: Callable[[dict[int, GrainRequest]], Sequence[Grain]],
 ) -> tuple[dict[int, GrainRequest], list[Nearest | None]]:
     """What to ask for instead, so that no grain is more like a recording than `most`.
 
@@ -41,7 +41,7 @@ def without_copies(
         model: with its moments.
         grains: that were sampled.
         most: likeness that is still allowed, 0 to 1.
-        sample: requests to grains.
+        sample: requests, by the number of the grain that each is to replace, to grains.
 
     Returns:
         By the number of its grain, the request whose answer is to take its place; and
@@ -62,11 +62,11 @@ def without_copies(
         copies = [i for i, found in enumerate(nearest) if _over(found, most)]
         if not copies:
             break
-        asked = [
-            _looser(grains[i].request, attempt, model.config.peaks) for i in copies
-        ]
+        asked = {
+            i: _looser(grains[i].request, attempt, model.config.peaks) for i in copies
+        }
         found = nearest_moments(sample(asked), model.moments)
-        for i, request, now in zip(copies, asked, found, strict=True):
+        for (i, request), now in zip(asked.items(), found, strict=True):
             if not _over(now, most) or now.likeness < nearest[i].likeness:
                 instead[i], nearest[i] = request, now
     worst = max((n for n in nearest if n), key=lambda n: n.likeness, default=None)

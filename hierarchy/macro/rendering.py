@@ -332,7 +332,7 @@ def score_song(
             model,
             grains,
             most=arranged.plan.max_similarity,
-            sample=lambda asked: _sampled(arranged, model, asked, known),
+            sample=lambda asked: _sampled(arranged, model, list(asked.values()), known),
         )
         requests = Instead(performance.requests, instead)
         performance = dataclasses.replace(performance, requests=requests)

@@ -41,7 +41,7 @@ LONGEST_PART = 600.0
 SHORTEST = 2.0
 """Seconds; what is shorter holds no bar to learn from."""
 
-ANALYSIS = 3
+ANALYSIS = 4
 """Raised when listening or features change, so that older corpora are measured anew."""
 
 _ONE_IN = 8  # Every eighth song is kept for validation.

@@ -17,7 +17,7 @@ import numpy as np
 
 from hierarchy.material import bands as filterbank
 from hierarchy.material import sketch as sinusoids
-from hierarchy.material.sketch import Sketch
+from hierarchy.material.sketch import DESCRIBING, Sketch
 from structure.files import whole_file
 
 HOP = 512  # samples between frames; a sketch has one frame for every two of these
@@ -33,7 +33,8 @@ class Features:
         levels: rms of each band, float32 [2, frames, bands]; 0 is middle, 1 is side.
         brightness: spectral centroid as log2(Hz / 1000), float32 [frames].
         onset: strength of attack, 0 to 1, float32 [frames].
-        tonality: share of the level that the sketch explains, 0 to 1, float32 [frames].
+        tonality: share of the level that the DESCRIBING strongest sinusoids explain,
+            0 to 1, float32 [frames].
         beat: place in the beat, 0 to 1; -1 where no beat is known, float32 [frames].
         sketch: the strongest sinusoids, 1 + frames // 2 frames of them.
         tuning: how far the recording lies above A = 440 Hz, in semitones.
@@ -111,8 +112,10 @@ def chroma_of(sketch: Sketch, tuning: float = 0.0) -> np.ndarray:
     """Strength of each pitch class in each frame of a sketch, float32 [frames, 12].
 
     Each peak between 55 and 2,500 Hz counts with its amplitude, shared between the
-    two pitch classes that it lies between. Frames are scaled to a largest value of 1.
+    two pitch classes that it lies between, if it is among the DESCRIBING strongest of
+    its frame. Frames are scaled to a largest value of 1.
     """
+    sketch = sketch.strongest(DESCRIBING)
     loud = np.abs(sketch.middle) + np.abs(sketch.side)
     heard = (sketch.frequency > 55) & (sketch.frequency < 2500)
     loud = np.where(heard, loud, 0.0)
@@ -195,6 +198,7 @@ def measure(
     frames = pair.shape[1] // HOP
     split = [np.asarray(filterbank.split(jnp.asarray(one), bands)) for one in pair]
     sketch = sinusoids.analyse(pair[0], pair[1], sample_rate)
+    describing = sketch.strongest(DESCRIBING)
     centroid, onset = _colour(
         pair[0] if pair[0].any() else pair[1], sample_rate, frames
     )
@@ -202,10 +206,10 @@ def measure(
         levels=np.stack([levels_of(one) for one in split]),
         brightness=centroid,
         onset=onset,
-        tonality=_tonality(pair, sketch, frames),
+        tonality=_tonality(pair, describing, frames),
         beat=_place_in_beat(beat_times, frames, sample_rate),
         sketch=sketch,
-        tuning=_tuning(sketch),
+        tuning=_tuning(describing),
         sample_rate=sample_rate,
     )
 

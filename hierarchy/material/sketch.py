@@ -22,7 +22,8 @@ import scipy.signal
 
 HOP = 1024  # samples between frames of a sketch
 WINDOW = 3072  # samples that a frame looks at: attacks want it shorter, bass longer
-PEAKS = 48
+PEAKS = 192  # that are kept of a frame of a recording
+DESCRIBING = 48  # of them, by which a frame's chroma and tonality are told
 QUIETEST = 1e-5  # amplitude below which a peak does not count
 _CHUNK = 512  # frames analysed at once, so that memory does not grow with the song
 

@@ -197,13 +197,18 @@ class BookConfig:
     """What a style's book of gestures holds.
 
     seconds: how much of the style's recordings, at most.
+    peaks: sinusoids of each frame, of which a corpus keeps 192; 0 takes as many as the
+        model knows. A model that is adapted learns to be told so many.
     """
 
     seconds: float = SECONDS
+    peaks: int = 0
 
     def __post_init__(self):
         if self.seconds < 10:
             raise ValueError(f"seconds is at least 10, got {self.seconds}")
+        if self.peaks < 0:
+            raise ValueError(f"peaks starts at 0, got {self.peaks}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -361,6 +366,9 @@ def _recipe(config, start_from, *, minutes, steps, seed) -> GrainRecipe:
     if start_from is not None:
         given = read_model_config(start_from, WaveNetConfig)
         recipe = dataclasses.replace(recipe, model=given)
+    if recipe.book.peaks:
+        told = dataclasses.replace(recipe.model, peaks=recipe.book.peaks)
+        recipe = dataclasses.replace(recipe, model=told)
     return recipe
 
 
