@@ -38,6 +38,13 @@ VARIANTS = {
     "48 wide": {"residual": 48, "gate": 48},
     "96 wide": {"residual": 96, "gate": 96},
     "dilations to 256": {"dilations": (1, 2, 4, 8, 16, 32, 64, 128, 256) * 2},
+    "dilations to 16": {"dilations": (1, 2, 4, 8, 16) * 4},
+    "14 layers": {"dilations": (1, 2, 4, 8, 16, 32, 64) * 2},
+    "28 layers": {"dilations": (1, 2, 4, 8, 16, 32, 64) * 4},
+}
+FITS = {
+    "no running average": {"ema_decay": None},
+    "a running average of 50 steps": {"ema_decay": 0.98},
 }
 HEARD = ("chroma", "onsets", "bright", "mel", "noise")
 
@@ -47,10 +54,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
+    add, every = parser.add_argument, (*VARIANTS, *FITS)
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--minutes", type=float, default=2.5, help="of training, each")
-    add("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, metavar="VARIANT")
+    add("--variants", nargs="+", choices=every, default=every, metavar="VARIANT")
     add("--config", default="default", help="a recipe, as for train-grains")
     add("--count", type=int, default=8, help="grains of each style")
     add("--json", type=Path, help="write the report here")
@@ -61,9 +68,11 @@ def main() -> None:
     report: dict[str, dict[str, float]] = {}
     for name in asked.variants:
         config = dataclasses.replace(
-            recipe.model, styles=tuple(opened), **VARIANTS[name]
+            recipe.model, styles=tuple(opened), **VARIANTS.get(name, {})
         )
-        net, row = trained(config, recipe, opened, Budget(asked.minutes))
+        fitting = dataclasses.replace(recipe.fit, **FITS.get(name, {}))
+        learnt = dataclasses.replace(recipe, fit=fitting)
+        net, row = trained(config, learnt, opened, Budget(asked.minutes))
         model = GrainModel(net, {})
         rows = [
             heard

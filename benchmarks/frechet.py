@@ -2,6 +2,7 @@
 
     python benchmarks/frechet.py SONGS work/pop work/lofi work/adventure
     python benchmarks/frechet.py work/pop work/lofi work/adventure --render 8
+    python benchmarks/frechet.py work/pop work/lofi work/adventure --from-halves 6
 
 SONGS is a folder of rendered songs with their .plan.json, which say their style; each
 other folder is a prepared corpus, named as its style. With --render songs are made here,
@@ -9,6 +10,11 @@ of gestures that are not from held-out songs. For every style: the distance of
 its rendered songs from its recordings, from those that were held out, and from the
 recordings of each other style, beside the distance between two halves of its own
 recordings (the mean of several splits by song), which is the least to be hoped for.
+
+One or two held-out songs are no style: one song may lie as far from the others as two
+styles do. With --from-halves songs are made of the gestures of one half of a style's
+recordings at a time, and their distance from the other half, which they know nothing
+of, stands beside that of the two halves themselves.
 
 The distance. A moment is a second of sound at the loudness of its song, folded to mono:
 the level of 40 mel bands from 50 Hz to 12 kHz in decibels (no lower than 60 below the
@@ -31,7 +37,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import librosa
@@ -97,19 +103,37 @@ def _covariance(moments: np.ndarray) -> np.ndarray:
     return found + 1e-3 * np.eye(len(found))
 
 
-def halves(songs: list[np.ndarray], *, seed: int = 0) -> float:
-    """The mean distance between two halves of a style's songs."""
+def split_in_half(count: int, *, seed: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
+    """Several ways to split so many songs, each as two arrays of their numbers."""
     random = np.random.default_rng(seed)
-    found = []
     for _ in range(SPLITS):
-        order = random.permutation(len(songs))
-        left, right = order[: len(songs) // 2], order[len(songs) // 2 :]
-        found.append(
-            distance(
-                *(np.concatenate([songs[i] for i in half]) for half in (left, right))
-            )
-        )
+        order = random.permutation(count)
+        yield order[: count // 2], order[count // 2 :]
+
+
+def halves(songs: list[np.ndarray]) -> float:
+    """The mean distance between two halves of a style's songs."""
+    found = [
+        distance(*(np.concatenate([songs[i] for i in half]) for half in split))
+        for split in split_in_half(len(songs))
+    ]
     return float(np.mean(found))
+
+
+def across_halves(model: GrainModel, folder: Path, count: int) -> list[dict]:
+    """Songs of one half of a style's recordings against the other half, by split."""
+    songs, style = Corpus.read(folder).songs, folder.name
+    every, _ = recordings(folder)
+    found = []
+    for seen, unseen in split_in_half(len(songs)):
+        book = without(model.books[style], {songs[i].source for i in unseen})
+        own = dataclasses.replace(model, books=model.books | {style: book})
+        made = np.concatenate(moments_of(composed(own, style, count)))
+        one, other = (
+            np.concatenate([every[i] for i in half]) for half in (seen, unseen)
+        )
+        found.append({"halves": distance(one, other), "songs": distance(made, other)})
+    return found
 
 
 def recordings(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -141,11 +165,10 @@ def rendered(folder: Path) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def unheard(book: Book, corpus: Corpus) -> Book:
-    """A book without the gestures of held-out songs."""
-    held_out = {song.source for song in corpus.songs if song.split == "valid"}
+def without(book: Book, sources: Collection[str]) -> Book:
+    """A book without the gestures of some of its recordings."""
     kept = ~np.isin(
-        book.beat_song, [i for i, name in enumerate(book.songs) if name in held_out]
+        book.beat_song, [i for i, name in enumerate(book.songs) if name in sources]
     )
     fewer = {
         name: array[:, kept] if name == "beat_edges" else array[kept]
@@ -201,6 +224,14 @@ def compare(songs: dict[str, list[np.ndarray]], corpora: Iterable[Path]) -> dict
     return report
 
 
+def _print_halves(report: dict[str, list[dict]]) -> None:
+    print(f"{'':12}{'halves':>10}{'songs':>10}{'ratio':>10}   of each split")
+    for style, rows in report.items():
+        real, made = (np.mean([row[k] for row in rows]) for k in ("halves", "songs"))
+        each = " ".join(f"{row['songs'] / row['halves']:.2f}" for row in rows)
+        print(f"{style:12}{real:10.2f}{made:10.2f}{made / real:10.2f}   {each}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
@@ -209,17 +240,30 @@ def main() -> None:
     add = parser.add_argument
     add("folders", nargs="+", type=Path, help="[rendered songs,] prepared corpora")
     add("--render", type=int, default=0, help="make so many songs of each style")
+    add("--from-halves", type=int, default=0, help="or of each half, SPLITS times")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--json", type=Path, help="write the report here")
     arguments = parser.parse_args()
-    if arguments.render:
+    if arguments.render or arguments.from_halves:
         hierarchy.devices.use_all_cores()
         hierarchy.devices.keep_compiled_programs()
-        corpora, songs = arguments.folders, {}
         own = arguments.model
         model = GrainModel.read(own) if own else GrainModel.default()
+    if arguments.from_halves:
+        report = {
+            folder.name: across_halves(model, folder, arguments.from_halves)
+            for folder in arguments.folders
+        }
+        _print_halves(report)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(report, indent=1))
+        return
+    if arguments.render:
+        corpora, songs = arguments.folders, {}
         for folder in corpora:
-            book = unheard(model.books[folder.name], Corpus.read(folder))
+            corpus = Corpus.read(folder)
+            held_out = {song.source for song in corpus.songs if song.split == "valid"}
+            book = without(model.books[folder.name], held_out)
             model = dataclasses.replace(model, books=model.books | {folder.name: book})
             made = composed(model, folder.name, arguments.render)
             songs[folder.name] = moments_of(made)

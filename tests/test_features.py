@@ -14,7 +14,7 @@ from hierarchy.material.features import (
     whole_frames,
     with_bands,
 )
-from hierarchy.material.sketch import Sketch
+from hierarchy.material.sketch import DESCRIBING, PEAKS, Sketch
 
 RATE = 44_100
 
@@ -62,6 +62,14 @@ def test_the_three_pitch_classes_of_a_chord_are_the_strongest(a_minor):
     np.testing.assert_array_equal(strongest, np.tile([0, 4, 9], (len(chroma), 1)))
     others = np.delete(chroma, [0, 4, 9], axis=1)
     assert others.max() < 0.2
+
+
+def test_chroma_is_told_by_the_strongest_sinusoids_however_many_are_kept(a_minor):
+    sketch = a_minor.sketch
+    assert sketch.frequency.shape[1] == PEAKS > DESCRIBING
+    fewer = sketch.strongest(DESCRIBING)
+    np.testing.assert_array_equal(chroma_of(sketch), chroma_of(fewer))
+    assert not np.allclose(chroma_of(sketch), chroma_of(sketch.strongest(2)), atol=0.1)
 
 
 def test_chroma_rotates_as_the_music_is_transposed(a_minor):

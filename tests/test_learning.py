@@ -173,6 +173,30 @@ def test_adapting_adds_a_style_and_starts_from_what_was_known(
     assert trained.folder.name in json.dumps(about(tmp_path / "model"))
 
 
+def test_adapting_may_tell_a_model_more_sinusoids_than_it_knew(
+    trained, corpus, tmp_path
+):
+    richer = dataclasses.replace(RECIPE, book=BookConfig(seconds=20, peaks=40))
+    lines = []
+    train_grains(
+        [corpus],
+        tmp_path / "model",
+        config=richer,
+        start_from=trained.folder,
+        steps=1,
+        report=lines.append,
+    )
+    before, after = (GrainModel.read(f) for f in (trained.folder, tmp_path / "model"))
+    assert (before.config.peaks, after.config.peaks) == (8, 40)
+    told = [model.books["first"].frequency for model in (before, after)]
+    assert [frequency.shape[1] for frequency in told] == [8, 40]
+    # The same moments, and real sinusoids rather than room for them.
+    assert len(told[0]) == len(told[1])
+    assert np.median((told[1] > 0).sum(axis=1)) > 20
+    with pytest.raises(ValueError, match="peaks starts at 0, got -1"):
+        BookConfig(peaks=-1)
+
+
 def test_a_corpus_at_another_rate_is_refused(corpus, tmp_path):
     other = dataclasses.replace(
         RECIPE, model=dataclasses.replace(RECIPE.model, sample_rate=44_100)
