@@ -95,10 +95,11 @@ def test_a_side_that_is_hardly_there_is_not_learnt(small_song):
     assert lesson("m", small_song.waveform, mono, tiny_config(), style=0).channels == 1
 
 
-def test_what_is_asked_when_sampling_is_what_was_taught(taught, small_song):
+def test_what_is_asked_when_sampling_is_what_was_taught(small_song):
     features, _ = features_and_book(small_song)
     # As `features_of` gives them to a model.
     features = dataclasses.replace(features, sketch=features.sketch.strongest(8))
+    taught = lesson("small", small_song.waveform, features, tiny_config(), style=0)
     units, start = 8, 30
     request = request_like(features, 2 * start, 2 * units, style=0, seed=1)
     assert request.frames == 2 * units
