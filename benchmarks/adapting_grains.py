@@ -56,11 +56,9 @@ def unadapted(adapted: GrainModel, peaks: int) -> GrainModel:
     return GrainModel(net, adapted.books)
 
 
-def held_out_windows(corpus: Corpus, peaks: int, batches: int) -> list:
-    """Windows of the songs that adapting never hears, with so many sinusoids."""
-    default = GrainModel.default().config
-    lessons = LessonConfig()
-    config = dataclasses.replace(default, styles=("",), peaks=peaks)
+def held_out_windows(model: GrainModel, corpus: Corpus, batches: int) -> list:
+    """Windows of the songs that adapting never hears, as a model is told them."""
+    lessons, config = LessonConfig(), dataclasses.replace(model.config, styles=("",))
     _, held_out, _ = lessons_of({"": corpus}, config, lessons)
     return validation_windows(held_out, lessons, peaks=config.peaks, batches=batches)
 
@@ -115,8 +113,8 @@ def main() -> None:
     default = GrainModel.default()
     before = unadapted(after, default.config.peaks)
 
-    windows = held_out_windows(corpus, default.config.peaks, asked.batches)
-    richer = held_out_windows(corpus, after.config.peaks, asked.batches)
+    windows = held_out_windows(default, corpus, asked.batches)
+    richer = held_out_windows(after, corpus, asked.batches)
     suits = {
         style: sketch_bits(default, windows, style, BINS[0])
         for style in (*default.config.styles, "none")
