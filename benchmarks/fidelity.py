@@ -309,16 +309,16 @@ def answers(
 
 def _asked(model, folder, kinds, count, seed) -> Iterator[tuple]:
     """Kind, temperature, and what is asked with the sound or chord it is held against."""
-    style, most = folder.name, model.config.peaks
+    style = folder.name
     if wanted := [kind for kind in FREEDOMS if kind in kinds]:
         requests, sounds = held_out(folder, model, style=style, count=count, seed=seed)
         for kind in wanted:
-            peaks, temperature = told_at(FREEDOMS[kind], most)
+            peaks, temperature = told_at(FREEDOMS[kind], model, style)
             told = [dataclasses.replace(request, peaks=peaks) for request in requests]
             yield kind, temperature, list(zip(told, sounds, strict=True))
     if "as rendered" in kinds:
         asked = list(as_rendered(model, style=style, count=count, seed=seed))
-        yield "as rendered", told_at(0.0, most)[1], asked
+        yield "as rendered", model.temperature(style), asked
 
 
 def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:

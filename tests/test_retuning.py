@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from hierarchy.macro.retuning import OUTSIDE_CHORD, RAISED, drawn_power, made_up, retune
+from hierarchy.macro.retuning import (
+    IN_TUNE,
+    OUTSIDE_CHORD,
+    OUTSIDE_KEY,
+    RAISED,
+    drawn_power,
+    made_up,
+    retune,
+)
 from hierarchy.material.bands import split
 from hierarchy.material.features import chroma_of
 from hierarchy.material.sketch import Sketch
@@ -87,6 +95,31 @@ def test_notes_outside_the_key_are_the_quietest():
     retuned = to_chord(notes(60, 64, 67, 70, 71), "C:maj")
     quiet = decibels(retuned)[3:]
     assert quiet[0] < quiet[1] <= OUTSIDE_CHORD
+
+
+def test_only_what_would_drown_a_chord_of_clean_notes_is_quietened():
+    # B and B flat are faint already.
+    faint = [1, 1, 1, 0.05, 0.05]
+    retuned = to_chord(notes(60, 64, 67, 70, 71, amplitude=faint), "C:maj")
+    np.testing.assert_allclose(np.abs(retuned.middle[0]), faint, rtol=1e-5)
+
+
+def test_between_notes_all_outside_is_quietened_and_chord_notes_are_tuned():
+    # Spread over the semitone, as noise is: on average on no note.
+    faint = [1, 1, 1, 0.05, 0.05]
+    blurred = notes(59.7, 64.0, 67.3, 70.0, 71.0, amplitude=faint)
+    retuned = to_chord(blurred, "C:maj")
+    left = 0.3 * (1 - IN_TUNE)
+    np.testing.assert_allclose(
+        midi_of(retuned), [60 - left, 64, 67 + left, 70, 71], atol=1e-4
+    )
+    quieter = decibels(retuned) - 20 * np.log10(faint)
+    np.testing.assert_allclose(
+        quieter, [0, 0, 0, OUTSIDE_KEY, OUTSIDE_CHORD], atol=1e-3
+    )
+    # Clean notes keep the tuning that they have.
+    played = notes(59.9, 64.0, 67.1)
+    np.testing.assert_allclose(midi_of(to_chord(played, "C:maj")), midi_of(played))
 
 
 def test_each_beat_goes_to_its_own_chord_and_none_where_there_is_none():

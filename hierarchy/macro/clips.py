@@ -13,6 +13,7 @@ from hierarchy.macro.performing import perform
 from hierarchy.macro.timeline import EARLY
 from hierarchy.material.gestures import Book, fit_to_chords
 from hierarchy.micro.grains import (
+    TEMPERATURE,
     Grain,
     GrainModel,
     GrainRequest,
@@ -149,9 +150,10 @@ def make_clips(
     )
     rate = model.config.sample_rate
     length = round(seconds * rate)
+    warm = TEMPERATURE if wish is None else model.temperature(model.book(style)[0])
 
     def sample(asked: dict[int, GrainRequest], **told) -> list[Grain]:
-        grains = make_grains(model, list(asked.values()), **told)
+        grains = make_grains(model, list(asked.values()), temperature=warm, **told)
         cut = []
         for grain, place in zip(grains, (places[i] for i in asked), strict=True):
             first = place.lead_in - place.start

@@ -207,7 +207,7 @@ def arrange(
     if plan.chorus_variation == 0:
         plan = _with_exact_returns(plan, all_of_them=chorus_variation == 0)
     plan = choose_gestures(plan, book, seed=plan.seed)
-    peaks, temperature = told_at(plan.freedom, model.config.peaks)
+    peaks, temperature = told_at(plan.freedom, model, style)
     performance = perform(
         plan,
         book,
@@ -227,18 +227,22 @@ def arrange(
     )
 
 
-def told_at(freedom: float, peaks: int) -> tuple[int, float]:
+def told_at(freedom: float, model: GrainModel, style: str) -> tuple[int, float]:
     """What a freedom from 0 to 1 means to a grain.
 
     Args:
         freedom: see `render_song`.
-        peaks: sinusoids of a frame that the model can be told.
+        model: which knows how many sinusoids of a frame it can be told, and the
+            temperature of a style whose grains are told all.
+        style: one of its styles.
 
     Returns:
-        How many of them it is told, and the temperature that it is sampled with.
+        How many sinusoids it is told, and the temperature that it is sampled with.
     """
     followed = max(0.0, 1.0 - freedom / NO_SKETCH)
-    return int(np.ceil(followed * peaks)), 0.75 + 0.25 * freedom
+    told_all = model.temperature(style)
+    temperature = told_all + (1.0 - told_all) * freedom
+    return int(np.ceil(followed * model.config.peaks)), temperature
 
 
 def render_song(

@@ -20,11 +20,15 @@ from structure.harmony import Chord, Key
 
 # Hz between which partials are harmony; below is rumble, above they are colour.
 LOWEST, HIGHEST = 55.0, 2500.0
-OUTSIDE_KEY, OUTSIDE_CHORD = -20.0, -12.0  # decibels
+# How much of a beat lies on notes: up to the first, all is brought to its chord, and from
+# the second on what is said above; decibels; a share of the way to a chord note
+BLURRED, CLEAN = 0.45, 0.6
+OUTSIDE_KEY, OUTSIDE_CHORD, IN_TUNE = -20.0, -12.0, 0.9
 # What a chord note must have of the loudest one, and of the loudest note of all; semitones
 LACKING, DROWNED, BESIDE = 0.5, 0.25, 2
 FAINT, RAISED = 0.7, 6.0  # a share of the loudest chord note; decibels at most
-CLEAR, LOWERED = 0.25, -12.0  # a share of the mean chord note; decibels at most
+# A share of the mean chord note that others may have, in the key and out of it; decibels
+CLEAR, CLEAR_OF_KEY, LOWERED = 0.25, 0.12, -24.0
 MADE_UP = 9.0  # decibels by which what is left is raised at most
 WIDE = 16  # bands in each of which it is; in narrower ones single notes stick out
 LOW, LOW_ROOT, LOW_OTHER = 200.0, 4.0, -4.0  # Hz and decibels: the bass says the root
@@ -54,17 +58,20 @@ def retune(
     """
     scale = set(Key.parse(key).scale)
     frequency = sketch.frequency * (2.0 ** (shift / 12))[beat, None]
-    pitch = _pitch_class(frequency)
+    semitones = _pitch(frequency)
+    pitch = np.rint(semitones).astype(int) % 12
     heard = (frequency > LOWEST) & (frequency < HIGHEST) & within[:, None]
     loud = (np.abs(sketch.middle) + np.abs(sketch.side)) * heard
     total = np.zeros([len(chords), 12])
     np.add.at(total, (np.broadcast_to(beat[:, None], pitch.shape), pitch), loud)
     move, gain = np.zeros([len(chords), 12]), np.ones([len(chords), 12])
-    root = np.full(len(chords), -1)
+    root, inside = np.full(len(chords), -1), np.zeros([len(chords), 12])
+    blur = (CLEAN - _on_notes(semitones, loud, beat, len(chords))) / (CLEAN - BLURRED)
+    blur = np.clip(blur, 0, 1)
     for row, chord in enumerate(chords):
         if tones := set(chord.pitch_classes):
-            root[row] = chord.root
-            move[row], gain[row] = _balance(total[row], tones, scale)
+            root[row], inside[row, list(tones)] = chord.root, 1.0
+            move[row], gain[row] = _balance(total[row], tones, scale, blur[row])
 
     def of_partials(by_pitch: np.ndarray) -> np.ndarray:
         return np.take_along_axis(by_pitch[beat], pitch, axis=1)
@@ -73,21 +80,38 @@ def retune(
     notes = frequency < HIGHEST
     frequency = frequency * 2 ** (np.where(notes, of_partials(move), 0) / 12)
     factor = np.where(notes, of_partials(gain), 1.0)
+    moved = _pitch(frequency)
+    pitch = np.rint(moved).astype(int) % 12
+    astray = of_partials(IN_TUNE * blur[:, None] * inside) * (np.rint(moved) - moved)
+    frequency = frequency * 2 ** (np.where(notes, astray, 0) / 12)
     root = root[beat][:, None]
-    bass = np.where(_pitch_class(frequency) == root, LOW_ROOT, LOW_OTHER)
+    bass = np.where(pitch == root, LOW_ROOT, LOW_OTHER)
     factor = factor * 10 ** (bass * ((frequency < LOW) & (root >= 0)) / 20)
     factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
-    moved = dataclasses.replace(sketch, frequency=frequency.astype(np.float32))
-    return moved.times(factor)
+    retuned = dataclasses.replace(sketch, frequency=frequency.astype(np.float32))
+    return retuned.times(factor)
 
 
-def _pitch_class(frequency: np.ndarray) -> np.ndarray:
-    pitch = 69 + 12 * np.log2(np.maximum(frequency, 20) / 440)
-    return np.rint(pitch).astype(int) % 12
+def _pitch(frequency: np.ndarray) -> np.ndarray:
+    return 69 + 12 * np.log2(np.maximum(frequency, 20) / 440)
+
+
+def _on_notes(
+    semitones: np.ndarray, loud: np.ndarray, beat: np.ndarray, beats: int
+) -> np.ndarray:
+    """How closely the sinusoids of each beat lie at semitones, 0 (evenly spread) to 1.
+
+    The length of the mean direction of their distances, a turn a semitone (Mardia and
+    Jupp, "Directional statistics", 2000).
+    """
+    turned, weight = np.zeros(beats, complex), np.zeros(beats)
+    np.add.at(turned, beat, (loud * np.exp(2j * np.pi * semitones)).sum(axis=1))
+    np.add.at(weight, beat, loud.sum(axis=1))
+    return np.abs(turned) / np.maximum(weight, FLOOR)
 
 
 def _balance(
-    total: np.ndarray, tones: Collection[int], scale: Collection[int]
+    total: np.ndarray, tones: Collection[int], scale: Collection[int], blur: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """How notes of a beat become its chord.
 
@@ -95,6 +119,7 @@ def _balance(
         total: amplitude of each pitch class, float [12].
         tones: pitch classes of the chord.
         scale: those of the key.
+        blur: 1 where noise hides chords, so that all notes outside are quietened, to 0.
 
     Returns:
         semitones by which each pitch class moves, and the factor of its amplitude.
@@ -110,17 +135,20 @@ def _balance(
             taken = max(beside, key=lambda pc: total[pc])
             move[taken] = steps[taken]
             have[tone] += total[taken]
-    quieter = [OUTSIDE_CHORD if pc in scale else OUTSIDE_KEY for pc in range(12)]
-    gain = 10 ** (np.array(quieter) / 20)
     wanted = FAINT * have[inside].max() / np.maximum(have[inside], FLOOR)
+    gain = np.ones(12)
     gain[inside] = np.clip(wanted, 1, 10 ** (RAISED / 20))
-    most = CLEAR * (have * gain)[inside].mean()
+    chord_note = (have * gain)[inside].mean()
     for pc in outside:
         if move[pc]:
             gain[pc] = gain[(pc + int(move[pc])) % 12]
-        else:
-            clear = most / max(total[pc] * gain[pc], FLOOR)
-            gain[pc] *= np.clip(clear, 10 ** (LOWERED / 20), 1)
+            continue
+        within_key = pc in scale
+        quieter = blur * (OUTSIDE_CHORD if within_key else OUTSIDE_KEY)
+        left = max(total[pc] * 10 ** (quieter / 20), FLOOR)
+        most = (CLEAR if within_key else CLEAR_OF_KEY) * chord_note
+        quieter += np.clip(20 * np.log10(most / left + FLOOR), LOWERED, 0)
+        gain[pc] = 10 ** (quieter / 20)
     return move, gain
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from hierarchy.material.features import Features, chroma_of, measure
 from hierarchy.micro.grains import (
     CONTEXT,
+    TEMPERATURE,
     WARM_UP,
     Grain,
     GrainModel,
@@ -39,7 +40,7 @@ def best_grains(
     model: GrainModel,
     requests: Sequence[GrainRequest],
     *,
-    temperature: float = 0.8,
+    temperature: float = TEMPERATURE,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Grain]:
     """As `make_grains`, but the best of `candidates_of` each request.

@@ -38,6 +38,7 @@ WARM_UP = (
 )
 CONTEXT = 2  # frames of levels beyond either end; one sketch frame
 DOUBT = 0.15  # levels by which the model's own past is said to be off
+TEMPERATURE = 0.75  # unless a model knows better
 CLEARER = 1.5  # what chroma is asked for is times what is wanted, without sinusoids
 
 
@@ -103,11 +104,14 @@ class GrainModel:
         books: by style.
         moments: prints of the recordings, by which copies are found out; None if the
             model was written without.
+        temperatures: by style, those at which grains that are told all are as full as
+            recordings, see `hierarchy.micro.warmth`; others take TEMPERATURE.
     """
 
     net: WaveNet
     books: dict[str, Book]
     moments: Moments | None = None
+    temperatures: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def config(self) -> WaveNetConfig:
@@ -132,6 +136,10 @@ class GrainModel:
             )
         return style, self.books[style]
 
+    def temperature(self, style: str) -> float:
+        """At which grains of a style that are told all are sampled."""
+        return self.temperatures.get(style, TEMPERATURE)
+
     @classmethod
     def read(cls, folder: str | Path) -> GrainModel:
         """Read config.json, weights.safetensors, gestures and moments.
@@ -146,7 +154,8 @@ class GrainModel:
         net = load_weights(empty, folder)
         books = {}
         # The style that is taken when none is asked for comes first.
-        first = read_extra(folder).get("default_style")
+        about = read_extra(folder)
+        first = about.get("default_style")
         for style in sorted(config.styles, key=lambda style: style != first):
             path = folder / "gestures" / f"{style}.safetensors"
             if path.exists():
@@ -154,7 +163,8 @@ class GrainModel:
         if not books:
             raise RequestError(f"no gestures in {folder}: none of {config.styles}")
         known = folder / "moments.safetensors"
-        return cls(net, books, Moments.read(known) if known.exists() else None)
+        moments = Moments.read(known) if known.exists() else None
+        return cls(net, books, moments, about.get("temperatures") or {})
 
     def write(self, folder: str | Path, *, about: Mapping | None = None) -> None:
         """Write what `read` reads; other files in the folder stay.
@@ -170,7 +180,8 @@ class GrainModel:
             self.moments.write(folder / "moments.safetensors")
         with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as draft:
             ready = Path(draft, "model")
-            write_model(ready, self.net, self.config, extra=about)
+            extra = {**(about or {}), "temperatures": dict(self.temperatures)}
+            write_model(ready, self.net, self.config, extra=extra)
             # The config last: a folder with one is a model.
             for name in ("weights.safetensors", "config.json"):
                 (ready / name).replace(folder / name)
@@ -227,7 +238,7 @@ def make_grains(
     model: GrainModel,
     requests: Sequence[GrainRequest],
     *,
-    temperature: float = 0.8,
+    temperature: float = TEMPERATURE,
     engine: str | None = None,
     precision: str = "float32",
     progress: Callable[[int, int], None] | None = None,

@@ -24,9 +24,10 @@ from hierarchy.material.features import Features, with_bands
 from hierarchy.material.gestures import SECONDS, make_book
 from hierarchy.material.moments import moments_of
 from hierarchy.micro.baselines import baseline_bits
-from hierarchy.micro.grains import GrainModel, make_grains, request_like
+from hierarchy.micro.grains import GrainModel, GrainRequest, make_grains, request_like
 from hierarchy.micro.lessons import Lesson, Window, lesson
 from hierarchy.micro.objective import training_sums, validation_loss
+from hierarchy.micro.warmth import warmest
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.additive import Additive
 from hierarchy.training.batches import WindowBatches
@@ -347,7 +348,10 @@ def train_grains(
             for style, corpus in opened.items()
             for song in corpus.songs
         )
-        GrainModel(model, books, moments).write(out, about=about)
+        learnt = GrainModel(model, books, moments)
+        say("listening for how warm it may be sampled")
+        warmth = _temperatures(learnt, show)
+        dataclasses.replace(learnt, temperatures=warmth).write(out, about=about)
     if result.best_metrics:
         found = {k.removeprefix("bits_"): v for k, v in result.best_metrics.items()}
         say(
@@ -446,24 +450,42 @@ def _one_lesson(song: CorpusSong, config: WaveNetConfig, style: int) -> Lesson:
 
 def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
     """Ask the model for moments of held-out songs, or of what is held out of them."""
-    rate = model.config.sample_rate
     chosen = show[:: max(1, len(show) // most)][:most]
-    requests, asked = [], []
-    for _, song, style, share in chosen:
-        left = (1 - share) * song.seconds
-        long = min(seconds, left)
-        start = share * song.seconds + 0.4 * (left - long)
-        first = int(np.ceil(start * rate / (2 * FRAME))) * 2
-        request = request_like(
-            features_of(song, model.config),
-            first,
-            int(long * rate / (2 * FRAME)) * 2,
-            style=style,
-            seed=0,
-        )
-        requests.append(request)
-        asked.append(song.audio()[:, first * FRAME : (first + request.frames) * FRAME])
-    for (name, *_), wanted, grain in zip(
-        chosen, asked, make_grains(model, requests), strict=True
-    ):
-        preview(f"step-{step:06d}-{name}", wanted, grain.waveform, rate)
+    asked = [_moment(place, model.config, seconds, at=0.4) for place in chosen]
+    grains = make_grains(model, [request for request, _ in asked])
+    for (name, *_), (_, sound), grain in zip(chosen, asked, grains, strict=True):
+        rate = model.config.sample_rate
+        preview(f"step-{step:06d}-{name}", sound, grain.waveform, rate)
+
+
+def _temperatures(model, show, *, seconds=3.0, moments=24) -> dict[str, float]:
+    """Of each style that holds something out, see `warmth`."""
+    found = {}
+    for style in model.styles:
+        mine = [p for p in show if p[2] == model.config.styles.index(style)]
+        if mine:
+            spread = (np.arange(moments) + 0.5) / moments
+            asked = [
+                _moment(mine[number % len(mine)], model.config, seconds, at=at)
+                for number, at in enumerate(spread)
+            ]
+            found[style] = warmest(model, *zip(*asked, strict=True))
+    return found
+
+
+def _moment(place, config, seconds, *, at) -> tuple[GrainRequest, np.ndarray]:
+    """Ask for what is heard somewhere, 0 to 1, in what is held out; and the sound."""
+    _, song, style, share = place
+    left = (1 - share) * song.seconds
+    long = min(seconds, left)
+    start = share * song.seconds + at * (left - long)
+    first = int(np.ceil(start * config.sample_rate / (2 * FRAME))) * 2
+    request = request_like(
+        features_of(song, config),
+        first,
+        int(long * config.sample_rate / (2 * FRAME)) * 2,
+        style=style,
+        seed=0,
+    )
+    sound = song.audio()[:, first * FRAME : (first + request.frames) * FRAME]
+    return request, sound
