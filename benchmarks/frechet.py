@@ -2,11 +2,12 @@
 
     python benchmarks/frechet.py SONGS work/pop work/lofi work/adventure
     python benchmarks/frechet.py work/pop work/lofi work/adventure --render 8
+    python benchmarks/frechet.py work/pop work/lofi work/adventure --render 8 --whole-books
     python benchmarks/frechet.py work/pop work/lofi work/adventure --from-halves 6
 
 SONGS is a folder of rendered songs with their .plan.json, which say their style; each
 other folder is a prepared corpus, named as its style. With --render songs are made here,
-of gestures that are not from held-out songs. For every style: the distance of
+of gestures that are not from held-out songs, or as the model ships. For every style: the distance of
 its rendered songs from its recordings, from those that were held out, and from the
 recordings of each other style, beside the distance between two halves of its own
 recordings (the mean of several splits by song), which is the least to be hoped for.
@@ -240,6 +241,7 @@ def main() -> None:
     add = parser.add_argument
     add("folders", nargs="+", type=Path, help="[rendered songs,] prepared corpora")
     add("--render", type=int, default=0, help="make so many songs of each style")
+    add("--whole-books", action="store_true", help="of gestures of held-out songs too")
     add("--from-halves", type=int, default=0, help="or of each half, SPLITS times")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--json", type=Path, help="write the report here")
@@ -261,8 +263,11 @@ def main() -> None:
     if arguments.render:
         corpora, songs = arguments.folders, {}
         for folder in corpora:
-            corpus = Corpus.read(folder)
-            held_out = {song.source for song in corpus.songs if song.split == "valid"}
+            held_out = {
+                song.source
+                for song in Corpus.read(folder).songs
+                if song.split == "valid" and not arguments.whole_books
+            }
             book = without(model.books[folder.name], held_out)
             model = dataclasses.replace(model, books=model.books | {folder.name: book})
             made = composed(model, folder.name, arguments.render)

@@ -9,8 +9,10 @@ from hierarchy.macro.grain_store import grain_name
 from hierarchy.material.features import HOP, measure
 from hierarchy.micro import candidates
 from hierarchy.micro.candidates import (
+    BRIGHT,
     CANDIDATES,
     best_grains,
+    brightness_likeness,
     candidates_of,
     chroma_likeness,
 )
@@ -37,7 +39,8 @@ def asked(small_song):
 def likeness(grain: Grain) -> float:
     bands = grain.request.levels.shape[-1]
     heard = measure(grain.waveform, grain.sample_rate, bands=bands)
-    return chroma_likeness(grain.request, heard)
+    bright = brightness_likeness(grain.request, heard)
+    return chroma_likeness(grain.request, heard) + BRIGHT * bright
 
 
 def test_only_what_leaves_the_pitch_open_has_several_candidates(asked):
@@ -46,7 +49,9 @@ def test_only_what_leaves_the_pitch_open_has_several_candidates(asked):
     assert counts == [1, CANDIDATES, CANDIDATES, 1] and CANDIDATES > 1
 
 
-def test_the_candidate_with_the_likest_chroma_is_kept(model, asked, monkeypatch):
+def test_the_candidate_with_the_likest_chroma_and_brightness_is_kept(
+    model, asked, monkeypatch
+):
     drawn = []
 
     def draw(model, requests, **others):
@@ -103,3 +108,14 @@ def test_grains_of_several_candidates_are_kept_under_another_name(asked, monkeyp
     monkeypatch.setattr(candidates, "CANDIDATES", 2)
     now = [grain_name(r, model="m", temperature=1.0) for r in asked[:2]]
     assert now[0] == told[0] and now[1] != told[1]
+
+
+def test_brightness_that_moves_as_it_was_asked_to_is_like_it(small_song, asked):
+    first = 140
+    sound = small_song.waveform[:, first * HOP : (first + 40) * HOP]
+    heard = measure(sound, RATE, bands=asked[1].levels.shape[-1])
+    assert brightness_likeness(asked[1], heard) > 0.9
+    other_way = dataclasses.replace(heard, brightness=-heard.brightness)
+    assert brightness_likeness(asked[1], other_way) < -0.9
+    still = dataclasses.replace(heard, brightness=0 * heard.brightness)
+    assert brightness_likeness(asked[1], still) == 0.0

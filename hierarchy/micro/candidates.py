@@ -3,7 +3,8 @@
 Told its sinusoids, a model answers nearly alike whatever the seed. Told how loud and
 bright it should be and which pitches are heard, it sometimes plays others: then a few
 candidates are sampled and heard with the measures that requests are made with, and the
-one whose chroma is most like the chroma that was asked for is kept.
+one is kept whose chroma is most like the chroma that was asked for and whose brightness
+moves most as it was asked to.
 
 Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021.
 """
@@ -28,7 +29,9 @@ from hierarchy.micro.grains import (
 )
 
 CANDIDATES = 4  # of a request without sinusoids; measured in benchmarks/RESULTS.md
-LOUD = 40.0  # dB below the loudest frame; the chroma of quieter ones does not count
+BRIGHT = 0.2  # what brightness counts, where chroma counts 1
+LOUD = 40.0  # dB below the loudest frame; what is heard of quieter ones does not count
+STILL = 1e-3  # octaves of brightness that are no movement
 
 
 def candidates_of(request: GrainRequest) -> int:
@@ -83,9 +86,7 @@ def chroma_likeness(request: GrainRequest, heard: Features) -> float:
         request: what was asked.
         heard: features of its grain, with as many bands; see `features.measure`.
     """
-    inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
-    level = np.square(request.levels[0, inside]).mean(axis=1)
-    loud = level > level.max() * 10 ** (-LOUD / 10)
+    inside, loud = _loud_frames(request)
     sketch = heard.sketch.strongest(request.frequency.shape[-1])
     chroma = chroma_of(sketch).repeat(2, axis=0)[: request.frames]
     asked, found = request.chroma[inside][loud], chroma[loud]
@@ -94,10 +95,31 @@ def chroma_likeness(request: GrainRequest, heard: Features) -> float:
     return float(np.median(cosines)) if len(cosines) else 0.0
 
 
+def brightness_likeness(request: GrainRequest, heard: Features) -> float:
+    """Correlation of the asked brightness and the heard one over loud frames.
+
+    Args: as for `chroma_likeness`. 0 where one of them does not move.
+    """
+    inside, loud = _loud_frames(request)
+    asked = request.brightness[inside][loud]
+    found = heard.brightness[: request.frames][loud]
+    if len(asked) < 3 or min(asked.std(), found.std()) < STILL:
+        return 0.0
+    return float(np.corrcoef(asked, found)[0, 1])
+
+
+def _loud_frames(request: GrainRequest) -> tuple[slice, np.ndarray]:
+    """Frames of a request that come out, and which of them are loud, bool."""
+    inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
+    level = np.square(request.levels[0, inside]).mean(axis=1)
+    return inside, level > level.max() * 10 ** (-LOUD / 10)
+
+
 def _worth(grain: Grain) -> float:
     bands = grain.request.levels.shape[-1]
     heard = measure(grain.waveform, grain.sample_rate, bands=bands)
-    return chroma_likeness(grain.request, heard)
+    bright = brightness_likeness(grain.request, heard)
+    return chroma_likeness(grain.request, heard) + BRIGHT * bright
 
 
 def _candidate(request: GrainRequest, number: int) -> GrainRequest:
