@@ -3,7 +3,7 @@
     python benchmarks/endurance.py --count 1000 --seconds 4 --json endurance.json
 
 A third of the grains are asked for as songs ask for them, a third by the coarse
-description alone, a third are free. Counted are those with samples that are no numbers;
+description alone, a third are free, at the temperatures of each. Counted are those with samples that are no numbers;
 that are silent in their last second though they were asked for sound; that are louder
 there by more than 12 dB than they were asked to be; and that drown: where the last second
 is flatter (spectral flatness, noise is 0 dB) than -10 dB, and flatter than the first by
@@ -25,7 +25,13 @@ import numpy as np
 import hierarchy.devices
 from hierarchy.macro.clips import Wish, ask_for_clips
 from hierarchy.material.features import HOP as FRAME
-from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainModel, make_grains
+from hierarchy.micro.grains import (
+    CONTEXT,
+    TEMPERATURE,
+    WARM_UP,
+    GrainModel,
+    make_grains,
+)
 
 AT_ONCE = 64
 SILENT, LOUD, DROWNED, FLAT = -40.0, 12.0, 10.0, -10.0  # dB
@@ -110,7 +116,19 @@ def main() -> None:
             dataclasses.replace(clip, **KINDS[names[(number + i) % 3]])
             for i, clip in enumerate(clips)
         ]
-        for grain in make_grains(model, requests):
+        warmth = {
+            "as songs ask": model.temperature(style),
+            "coarse": 1.0,
+            "free": TEMPERATURE,
+        }
+        grains: list = [None] * count
+        for kind, temperature in warmth.items():
+            places = [i for i in range(count) if names[(number + i) % 3] == kind]
+            these = [requests[i] for i in places]
+            found = make_grains(model, these, temperature=temperature)
+            for place, grain in zip(places, found, strict=True):
+                grains[place] = grain
+        for grain in grains:
             request = grain.request
             inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
             asked = request.levels[0, inside]
