@@ -15,7 +15,6 @@ were since the album was found to teach nothing; --json all of it.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -23,10 +22,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from command import parsed, parser_of
 
 import hierarchy
 from hierarchy.configs import find_config
-from hierarchy.devices import keep_compiled_programs
 from hierarchy.macro.adapting import JUDGED
 from hierarchy.macro.learning import SequencerRecipe, corpus_songs, train_on_songs
 from structure.annotations import AnnotatedSong, read_annotations
@@ -169,9 +168,7 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("corpora", nargs="*", type=Path)
     parser.add_argument("--annotations", nargs="+", type=Path, default=[])
     parser.add_argument("--split", default="test", help="of the annotations")
@@ -183,8 +180,7 @@ def main() -> None:
     parser.add_argument("--start-from", type=Path, default=PRETRAINED)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write every song and the table here")
-    options = parser.parse_args()
-    keep_compiled_programs()
+    options = parsed(parser)
     recipe = SequencerRecipe.read(find_config(options.config))
     fit = recipe.fit.limited(steps=options.steps, minutes=None)
     if options.rate:

@@ -18,7 +18,6 @@ distance   of songs from the album's recordings (see `frechet.py`): songs of the
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import tempfile
@@ -27,10 +26,10 @@ from pathlib import Path
 import frechet
 import numpy as np
 from bits import model_bits
+from command import parsed, parser_of
 from fidelity import answers, medians_of
 from flax import nnx
 
-import hierarchy.devices
 from hierarchy.configs import find_config
 from hierarchy.material.companding import LIMIT
 from hierarchy.material.corpus import Corpus
@@ -79,9 +78,7 @@ def moments(model: GrainModel, style: str, count: int) -> np.ndarray:
 
 def main() -> None:
     """Adapt, ask both, print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpus", type=Path, help="a prepared corpus, named as its style")
     add("--minutes", type=float, default=15.0, help="of training")
@@ -92,9 +89,7 @@ def main() -> None:
     add("--songs", type=int, default=4, help="of each model; 0 leaves the distance out")
     add("--batches", type=int, default=16, help="of held-out windows")
     add("--json", type=Path, help="write the report here")
-    asked = parser.parse_args()
-    hierarchy.devices.use_all_cores()
-    hierarchy.devices.keep_compiled_programs()
+    asked = parsed(parser)
     album, corpus = asked.corpus.name, Corpus.read(asked.corpus)
     report: dict = {}
     with tempfile.TemporaryDirectory() as draft:

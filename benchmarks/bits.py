@@ -11,15 +11,14 @@ The marginal is a histogram of each band; linear prediction is of order 32, in e
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import jax
 import numpy as np
+from command import parsed, parser_of
 from flax import nnx
 
-import hierarchy.devices
 from hierarchy.material.companding import BIN, LIMIT
 from hierarchy.material.corpus import Corpus
 from hierarchy.micro.baselines import baseline_bits
@@ -46,19 +45,15 @@ def model_bits(net, windows, width: float) -> dict[str, float]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--bins", type=int, nargs="+", default=[4096, 256])
     add("--batches", type=int, default=24, help="of eight windows of half a second")
     add("--json", type=Path, help="write the report here")
-    asked = parser.parse_args()
-    hierarchy.devices.use_all_cores()
-    hierarchy.devices.keep_compiled_programs()
-    model = GrainModel.read(asked.model) if asked.model else GrainModel.default()
+    asked = parsed(parser)
+    model = GrainModel.read(asked.model)
     lessons = LessonConfig()
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
     train, held_out, _ = lessons_of(opened, model.config, lessons)

@@ -12,15 +12,14 @@ way is better, not by how much in the end.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
 
 from classic import Budget, trained
+from command import parsed, parser_of
 from fidelity import answers, medians_of
 
-import hierarchy.devices
 from hierarchy.configs import find_config
 from hierarchy.material.corpus import Corpus
 from hierarchy.micro.grains import GrainModel
@@ -51,9 +50,7 @@ HEARD = ("chroma", "onsets", "bright", "mel", "noise")
 
 def main() -> None:
     """Train each, ask each, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add, every = parser.add_argument, (*VARIANTS, *FITS)
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--minutes", type=float, default=2.5, help="of training, each")
@@ -61,8 +58,7 @@ def main() -> None:
     add("--config", default="default", help="a recipe, as for train-grains")
     add("--count", type=int, default=8, help="grains of each style")
     add("--json", type=Path, help="write the report here")
-    asked = parser.parse_args()
-    hierarchy.devices.use_all_cores()
+    asked = parsed(parser)
     recipe = GrainRecipe.read(find_config(asked.config))
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
     report: dict[str, dict[str, float]] = {}

@@ -13,7 +13,6 @@ many such steps as it is wide.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import tempfile
@@ -22,9 +21,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from command import parsed, parser_of
 from flax import nnx
 
-import hierarchy.devices
 from hierarchy.configs import find_config
 from hierarchy.material.companding import LIMIT, gain_by_step
 from hierarchy.material.corpus import Corpus
@@ -153,9 +152,7 @@ def trained(
 
 def main() -> None:
     """Train both, ask both, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--minutes", type=float, default=8.0, help="of training, each")
@@ -163,8 +160,7 @@ def main() -> None:
     add("--config", default="default", help="a recipe, as for train-grains")
     add("--batches", type=int, default=12, help="of held-out windows")
     add("--json", type=Path, help="write the report here")
-    asked = parser.parse_args()
-    hierarchy.devices.use_all_cores()
+    asked = parsed(parser)
     recipe = GrainRecipe.read(find_config(asked.config))
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
     ours = dataclasses.replace(recipe.model, styles=tuple(opened))

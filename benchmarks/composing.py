@@ -11,13 +11,14 @@ compiler, and the most memory that was held. `--plans 0` leaves these out.
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import statistics
 import sys
 import time
 from pathlib import Path
+
+from command import parser_of
 
 import hierarchy
 from structure.composing import compose
@@ -138,9 +139,7 @@ def table(rows: list[dict], many: dict | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--model", type=Path, default=PRETRAINED)
     parser.add_argument("--seeds", type=int, default=10, help="single plans of a kind")
     parser.add_argument("--plans", type=int, default=1000, help="many; 0 for none")

@@ -10,11 +10,12 @@ is worked out apart. The tests ask the first 120, of weights that have learned n
 
 from __future__ import annotations
 
-import argparse
 import collections
 import json
 import time
 from pathlib import Path
+
+from command import parser_of
 
 from structure.sequencer import Sequencer
 from tests.asked_songs import check_one
@@ -24,9 +25,7 @@ OURS = Path(__file__).parent.parent / "hierarchy" / "pretrained" / "sequencer"
 
 def main() -> None:
     """Ask, count and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=1000, help="how many (1000)")
     parser.add_argument("--sequencer", type=Path, default=OURS, help="default: ours")
     parser.add_argument("--json", type=Path, help="write the figures here")

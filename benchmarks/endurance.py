@@ -3,17 +3,16 @@
     python benchmarks/endurance.py --count 1000 --seconds 4 --json endurance.json
 
 A third of the grains are asked for as songs ask for them, a third by the coarse
-description alone, a third are free, at the temperatures of each. Counted are those with samples that are no numbers;
-that are silent in their last second though they were asked for sound; that are louder
-there by more than 12 dB than they were asked to be; and that drown: where the last second
-is flatter (spectral flatness, noise is 0 dB) than -10 dB, and flatter than the first by
-10 dB more than the levels that were asked of its bands became. A bass that gives way to a
-cymbal, as asked, has not drowned.
+description alone, a third are free, each kind at the temperature that it is sampled at.
+Counted are those with samples that are no numbers; that are silent in their last second
+though they were asked for sound; that are louder there by more than 12 dB than they were
+asked to be; and that drown: where the last second is flatter (spectral flatness, noise is
+0 dB) than -10 dB, and flatter than the first by 10 dB more than the levels that were asked
+of its bands became. A bass that gives way to a cymbal, as asked, has not drowned.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
@@ -21,19 +20,20 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+from command import parsed, parser_of
 
-import hierarchy.devices
 from hierarchy.macro.clips import Wish, ask_for_clips
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro.grains import (
     CONTEXT,
     TEMPERATURE,
     WARM_UP,
+    Grain,
     GrainModel,
     make_grains,
 )
 
-AT_ONCE = 64
+AT_ONCE = 28  # so that a thousand are four rounds of all styles and kinds
 SILENT, LOUD, DROWNED, FLAT = -40.0, 12.0, 10.0, -10.0  # dB
 KINDS = {
     "as songs ask": {},
@@ -56,16 +56,28 @@ def flatness_asked(levels: np.ndarray) -> float:
     return float(10 * np.log10(np.median(flat)))
 
 
-def judge(waveform: np.ndarray, asked: np.ndarray, rate: int) -> dict[str, bool]:
-    """What is wrong with a grain.
+def grains_of(
+    model: GrainModel, kind: str, style: str, *, count: int, seconds: float, seed: int
+) -> list[Grain]:
+    """Grains of a kind, at the temperature that it is sampled at."""
+    clips, _ = ask_for_clips(
+        model, Wish(), count=count, seconds=seconds, style=style, seed=seed
+    )
+    warmth = {"as songs ask": model.temperature(style), "coarse": 1.0}
+    return make_grains(
+        model,
+        [dataclasses.replace(clip, **KINDS[kind]) for clip in clips],
+        temperature=warmth.get(kind, TEMPERATURE),
+    )
 
-    Args:
-        waveform: float32 [2, samples].
-        asked: levels of the middle, [frames, bands].
-        rate: Hz.
-    """
+
+def flaws_of(grain: Grain) -> list[str]:
+    """Which of FLAWS a grain has."""
+    waveform, rate, request = grain.waveform, grain.sample_rate, grain.request
     if not np.isfinite(waveform).all():
-        return dict.fromkeys(FLAWS, False) | {"not a number": True}
+        return ["not a number"]
+    inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
+    asked = request.levels[0, inside]
     mono, second = waveform.mean(axis=0), rate // FRAME
     first, last = mono[:rate], mono[-rate:]
     bands = asked.shape[-1]
@@ -74,69 +86,40 @@ def judge(waveform: np.ndarray, asked: np.ndarray, rate: int) -> dict[str, bool]
     short = 20 * np.log10(max(level, 1e-9) / max(wanted, 1e-9))
     flat, was = flatness(last), flatness(first)
     told = flatness_asked(asked[-second:]) - flatness_asked(asked[:second])
-    return {
-        "not a number": False,
-        "silent": bool(wanted > 1e-3 and short < SILENT),
-        "loud": bool(level > 1e-3 and short > LOUD),
-        "drowned": bool(flat > FLAT and flat - was - max(told, 0) > DROWNED),
+    found = {
+        "silent": wanted > 1e-3 and short < SILENT,
+        "loud": level > 1e-3 and short > LOUD,
+        "drowned": flat > FLAT and flat - was - max(told, 0) > DROWNED,
     }
+    return [flaw for flaw, has in found.items() if has]
 
 
 def main() -> None:
     """Print the counts."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--model", type=Path, help="default: the one that ships")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    hierarchy.devices.use_all_cores()
-    hierarchy.devices.keep_compiled_programs()
-    model = (
-        GrainModel.read(arguments.model) if arguments.model else GrainModel.default()
-    )
-    rate, began = model.config.sample_rate, time.monotonic()
+    asked = parsed(parser)
+    model, began = GrainModel.read(asked.model), time.monotonic()
     report = {"grains": 0, **dict.fromkeys(FLAWS, 0)}
-    names, flawed = list(KINDS), []
-    while report["grains"] < arguments.count:
-        number = report["grains"]
-        style = model.styles[number // AT_ONCE % len(model.styles)]
-        count = min(AT_ONCE, arguments.count - number)
-        clips, _ = ask_for_clips(
+    flawed = []
+    while report["grains"] < asked.count:
+        turn = report["grains"] // AT_ONCE
+        style = model.styles[turn % len(model.styles)]
+        kind = list(KINDS)[turn // len(model.styles) % len(KINDS)]
+        for grain in grains_of(
             model,
-            Wish(),
-            count=count,
-            seconds=arguments.seconds,
-            style=style,
-            seed=number,
-        )
-        requests = [
-            dataclasses.replace(clip, **KINDS[names[(number + i) % 3]])
-            for i, clip in enumerate(clips)
-        ]
-        warmth = {
-            "as songs ask": model.temperature(style),
-            "coarse": 1.0,
-            "free": TEMPERATURE,
-        }
-        grains: list = [None] * count
-        for kind, temperature in warmth.items():
-            places = [i for i in range(count) if names[(number + i) % 3] == kind]
-            these = [requests[i] for i in places]
-            found = make_grains(model, these, temperature=temperature)
-            for place, grain in zip(places, found, strict=True):
-                grains[place] = grain
-        for grain in grains:
-            request = grain.request
-            inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + request.frames)
-            asked = request.levels[0, inside]
-            kind = names[report["grains"] % 3]
-            for flaw, found in judge(grain.waveform, asked, rate).items():
-                report[flaw] += found
-                if found:
-                    flawed.append([report["grains"], style, kind, flaw])
+            kind,
+            style,
+            count=min(AT_ONCE, asked.count - report["grains"]),
+            seconds=asked.seconds,
+            seed=report["grains"],
+        ):
+            for flaw in flaws_of(grain):
+                report[flaw] += 1
+                flawed.append([report["grains"], style, kind, flaw])
             report["grains"] += 1
         print(f"\r{report}", end="", flush=True)
     report["seconds"] = round(time.monotonic() - began)
@@ -144,8 +127,8 @@ def main() -> None:
     for number, style, kind, flaw in flawed:
         print(f"grain {number}, {style}, {kind}: {flaw}")
     report["flawed"] = flawed
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1))
+    if asked.json:
+        asked.json.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ heard as the asked triad.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Collection, Iterator
@@ -32,8 +31,8 @@ import mir_eval
 import numpy as np
 import scipy.ndimage
 import soundfile
+from command import parsed, parser_of
 
-import hierarchy.devices
 import hierarchy.micro.grains
 from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.performing import perform
@@ -340,9 +339,7 @@ def _keep(folder: Path, name: str, grain: Grain, against) -> None:
 
 def main() -> None:
     """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
@@ -358,12 +355,8 @@ def main() -> None:
     add("--seed", type=int, default=0)
     add("--keep", type=Path, help="write the grains and their recordings here")
     add("--json", type=Path, help="write medians and rows here")
-    arguments = parser.parse_args()
-    hierarchy.devices.use_all_cores()
-    hierarchy.devices.keep_compiled_programs()
-    model = (
-        GrainModel.read(arguments.model) if arguments.model else GrainModel.default()
-    )
+    arguments = parsed(parser)
+    model = GrainModel.read(arguments.model)
     config = Path(arguments.model or hierarchy.micro.grains.PRETRAINED) / "config.json"
     bits = json.loads(config.read_text()).get("extra", {}).get("bits_per_sample", {})
 

@@ -18,12 +18,12 @@ silence    the loudest sample, in dBFS, that comes back of digital silence 50 ms
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+from command import parser_of
 
 from hierarchy.material import bands as filterbank
 from hierarchy.material.companding import LIMIT, from_shape, to_shape
@@ -114,9 +114,7 @@ def sounds(corpora: list[Path]) -> list[tuple[np.ndarray, int]]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("corpora", nargs="*", type=Path, help="prepared corpora")
     parser.add_argument("--json", type=Path, help="write the table here")
     asked = parser.parse_args()

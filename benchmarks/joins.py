@@ -13,7 +13,6 @@ and Smirnov, over all songs; a join that cannot be told leaves p above 0.05.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 from pathlib import Path
@@ -21,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import scipy.stats
 import sound_judges
+from command import parsed, parser_of
 
-import hierarchy.devices
 from hierarchy.macro import performing
 from hierarchy.macro.choosing import natural_tempo
 from hierarchy.macro.rendering import compose_song, render_song
@@ -63,18 +62,12 @@ def traces(plan: SongPlan, model: GrainModel, cuts) -> np.ndarray:
 
 def main() -> None:
     """Print what joins leave."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--songs", type=int, default=20)
     parser.add_argument("--model", type=Path, help="default: the one that ships")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    hierarchy.devices.use_all_cores()
-    hierarchy.devices.keep_compiled_programs()
-    model = (
-        GrainModel.read(arguments.model) if arguments.model else GrainModel.default()
-    )
+    arguments = parsed(parser)
+    model = GrainModel.read(arguments.model)
     with_join, without = [], []
     for number in range(arguments.songs):
         style = model.styles[number % len(model.styles)]

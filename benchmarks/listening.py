@@ -17,7 +17,6 @@ FACTS.json may hold published facts: {"file name": [tempo, "D:maj"]}.
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ import mir_eval
 import numpy as np
 import soundfile
 import soxr
+from command import parser_of
 
 from structure.harmony import Key
 from structure.heard import Heard
@@ -170,9 +170,7 @@ def summary(rows: list[tuple[str, BandSong, dict]]) -> list[dict]:
 
 def main() -> None:
     """Listen and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--songs", type=int, default=40, help="of each kind (40)")
     parser.add_argument("--recordings", type=Path, help="listen to these instead")
     parser.add_argument("--published", type=Path, help="JSON of published facts")

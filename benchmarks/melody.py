@@ -10,12 +10,12 @@ those of the songs. The format of MELODIES.jsonl is told in structure/melody_lea
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from command import parser_of
 
 from structure.harmony import Chord, Key
 from structure.melody import MelodyModel, add_melody, chord_at, strength
@@ -70,9 +70,7 @@ def composed(sheet: LeadSheet, model: MelodyModel, seed: int) -> list:
 
 def main() -> None:
     """Learn, score, compose and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("melodies", type=Path)
     parser.add_argument("--write", type=Path, help="write the model here")
     parser.add_argument("--json", type=Path, help="write the figures here")

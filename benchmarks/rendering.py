@@ -90,7 +90,7 @@ def stages(asked) -> dict[str, float]:
     from hierarchy.macro.mastering import master
     from hierarchy.macro.performing import perform
 
-    model = GrainModel.read(asked.model) if asked.model else GrainModel.default()
+    model = GrainModel.read(asked.model)
     style, book = model.book(asked.style)
     config = model.config
     tempo = natural_tempo(book, 7)

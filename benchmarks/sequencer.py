@@ -17,7 +17,6 @@ become the other (Wasserstein), in their own unit. Chords are relative to the to
 
 from __future__ import annotations
 
-import argparse
 import collections
 import dataclasses
 import json
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.stats
+from command import parser_of
 
 import hierarchy
 from structure.annotations import AnnotatedSong, read_annotations, song_from_plan
@@ -399,9 +399,7 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--harmony", nargs="+", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=PRETRAINED)
     parser.add_argument("--split", default="test", help="the songs to be like")

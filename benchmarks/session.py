@@ -84,7 +84,7 @@ def session(asked) -> dict:
         render_song,
     )
 
-    model = GrainModel.read(asked.model) if asked.model else GrainModel.default()
+    model = GrainModel.read(asked.model)
     style, book = model.book(asked.style)
     plan = compose_song(
         form=asked.form,

@@ -12,7 +12,6 @@ recordings (see `hierarchy.material.moments`): median, least and most, and the s
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
@@ -20,9 +19,9 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+from command import parsed, parser_of
 from frechet import composed
 
-import hierarchy.devices
 from hierarchy.macro.clips import make_clips
 from hierarchy.macro.originality import COPY
 from hierarchy.material.corpus import Corpus
@@ -96,9 +95,7 @@ def bars(model: GrainModel, style: str, songs: int, minutes: float) -> list[floa
 
 def main() -> None:
     """Plant copies, ask, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
@@ -107,10 +104,8 @@ def main() -> None:
     add("--minutes", type=float, default=1.5, help="of a song")
     add("--seed", type=int, default=0)
     add("--json", type=Path, help="write the report here")
-    asked = parser.parse_args()
-    hierarchy.devices.use_all_cores()
-    hierarchy.devices.keep_compiled_programs()
-    model = GrainModel.read(asked.model) if asked.model else GrainModel.default()
+    asked = parsed(parser)
+    model = GrainModel.read(asked.model)
     moments, random = model.moments, np.random.default_rng(asked.seed)
     rows: dict[str, list[float]] = {}
     spent, searched = 0.0, 0

@@ -25,6 +25,7 @@ import librosa
 import numpy as np
 import sound_judges
 import soundfile
+from command import parser_of
 
 import hierarchy
 from structure.plan import SongPlan
@@ -109,9 +110,7 @@ def render(arguments: argparse.Namespace) -> Iterator[Subject]:
     from hierarchy.macro.rendering import render_song
     from hierarchy.micro.grains import GrainModel
 
-    model = (
-        GrainModel.read(arguments.model) if arguments.model else GrainModel.default()
-    )
+    model = GrainModel.read(arguments.model)
     for name, plan in _plans(arguments, model):
         started = time.monotonic()
         song = render_song(
@@ -188,9 +187,7 @@ def _cell(value: float | None) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add: Callable = parser.add_argument
     add("songs", nargs="*", type=Path, help="sound files with .plan.json beside them")
     add("--known", type=int, metavar="N", help="judge N songs of plain tones")

@@ -9,32 +9,27 @@ dB; and the temperature that training would choose, see `hierarchy.micro.warmth`
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
+from command import parsed, parser_of
 from fidelity import held_out
 
-import hierarchy.devices
 from hierarchy.micro.grains import GrainModel
-from hierarchy.micro.warmth import TEMPERATURES, fullness_off, warmest_of
+from hierarchy.micro.warmth import TEMPERATURES, fullness_off, warmest
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--count", type=int, default=24, help="moments of each style")
     add("--seed", type=int, default=0)
     add("--json", type=Path, help="write the table here")
-    asked = parser.parse_args()
-    hierarchy.devices.use_all_cores()
-    hierarchy.devices.keep_compiled_programs()
-    model = GrainModel.read(asked.model) if asked.model else GrainModel.default()
+    asked = parsed(parser)
+    model = GrainModel.read(asked.model)
     report = {}
     print(" " * 20 + "".join(f"{t:7g}" for t in TEMPERATURES) + "   chosen")
     for folder in asked.corpora:
@@ -42,10 +37,10 @@ def main() -> None:
         moments = held_out(
             folder, model, style=style, count=asked.count, seed=asked.seed
         )
-        off = {t: fullness_off(model, *moments, t) for t in TEMPERATURES}
-        report[style] = {"off": off, "chosen": warmest_of(off)}
+        off = fullness_off(model, *moments)
+        report[style] = {"off": off, "chosen": warmest(off)}
         cells = "".join(f"{dB:7.2f}" for dB in off.values())
-        print(f"{style:20}{cells}{warmest_of(off):9g}", flush=True)
+        print(f"{style:20}{cells}{warmest(off):9g}", flush=True)
     if asked.json:
         asked.json.write_text(json.dumps(report, indent=1))
 

@@ -37,19 +37,20 @@ def heard(monkeypatch):
 def test_fullness_is_told_in_decibels(model, heard):
     heard(lambda temperature: 3 * temperature)
     sounds = [noise(0), noise(1)]
-    assert warmth.fullness_off(model, sounds, sounds, 1.0) == pytest.approx(3, abs=0.01)
+    assert warmth.fullness_off(model, sounds, sounds)[1.0] == pytest.approx(3, abs=0.01)
     # What one moment has too much and another too little is no fullness.
     halves = [2 * sounds[0], sounds[1] / 2]
-    assert warmth.fullness_off(model, halves, sounds, 0.0) == pytest.approx(0, abs=0.05)
+    heard(lambda temperature: 0.0)
+    assert warmth.fullness_off(model, halves, sounds)[0.4] == pytest.approx(0, abs=0.05)
 
 
 def test_the_warmest_is_taken_that_is_nearly_the_closest(model, heard):
     sounds = [noise(0)]
     heard(lambda temperature: 3 * max(temperature - 0.5, 0))
-    assert warmth.warmest(model, sounds, sounds) == 0.6
+    assert warmth.warmest(warmth.fullness_off(model, sounds, sounds)) == 0.6
     heard(lambda temperature: 0.0)
-    assert warmth.warmest(model, sounds, sounds) == 1.0
-    assert warmth.warmest_of({0.4: 1.0, 0.5: 0.3, 0.6: 0.6, 0.7: 0.8}) == 0.6
+    assert warmth.warmest(warmth.fullness_off(model, sounds, sounds)) == 1.0
+    assert warmth.warmest({0.4: 1.0, 0.5: 0.3, 0.6: 0.6, 0.7: 0.8}) == 0.6
 
 
 def test_a_model_keeps_its_temperatures(model, tmp_path):

@@ -324,7 +324,7 @@ def _show_plan(request, model, sequencer, *, as_json: bool) -> None:
         seed=cli.chosen_seed(request.seed), date=time.strftime("%Y-%m-%d")
     )
     with cli.stages("Starting") as stage:
-        grains = GrainModel.read(model) if model else GrainModel.default()
+        grains = GrainModel.read(model)
         composer = Sequencer.read(sequencer or cli.PRETRAINED / "sequencer")
         plan = plan_album(request, grains, composer, progress=stage("Composing"))
     cli.answer(

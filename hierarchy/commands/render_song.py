@@ -236,7 +236,7 @@ def render_song(
 
         for name in redo_sections or ():
             song_plan = redo(song_plan, name, seed=seed, gestures=other_gestures)
-        grain_model = GrainModel.read(model) if model else GrainModel.default()
+        grain_model = GrainModel.read(model)
         if not plan:
             stage("Composing")
             style, book = grain_model.book(style)

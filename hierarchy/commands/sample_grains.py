@@ -80,7 +80,7 @@ def sample_grains(
         from hierarchy.micro.grains import GrainModel
 
         wish = None if free else Wish.parse(like or "")
-        grain_model = GrainModel.read(model) if model else GrainModel.default()
+        grain_model = GrainModel.read(model)
         seed = cli.chosen_seed(seed)
         grains = make_clips(
             grain_model,

@@ -59,7 +59,7 @@ def retune(
     scale = set(Key.parse(key).scale)
     frequency = sketch.frequency * (2.0 ** (shift / 12))[beat, None]
     semitones = _pitch(frequency)
-    pitch = np.rint(semitones).astype(int) % 12
+    pitch = _pitch_class(semitones)
     heard = (frequency > LOWEST) & (frequency < HIGHEST) & within[:, None]
     loud = (np.abs(sketch.middle) + np.abs(sketch.side)) * heard
     total = np.zeros([len(chords), 12])
@@ -73,19 +73,19 @@ def retune(
             root[row], inside[row, list(tones)] = chord.root, 1.0
             move[row], gain[row] = _balance(total[row], tones, scale, blur[row])
 
-    def of_partials(by_pitch: np.ndarray) -> np.ndarray:
+    def of_partials(by_pitch: np.ndarray, pitch: np.ndarray) -> np.ndarray:
         return np.take_along_axis(by_pitch[beat], pitch, axis=1)
 
     # Rumble is not listened to, but goes where its overtones go.
     notes = frequency < HIGHEST
-    frequency = frequency * 2 ** (np.where(notes, of_partials(move), 0) / 12)
-    factor = np.where(notes, of_partials(gain), 1.0)
+    frequency = frequency * 2 ** (np.where(notes, of_partials(move, pitch), 0) / 12)
+    factor = np.where(notes, of_partials(gain, pitch), 1.0)
     moved = _pitch(frequency)
-    pitch = np.rint(moved).astype(int) % 12
-    astray = of_partials(IN_TUNE * blur[:, None] * inside) * (np.rint(moved) - moved)
-    frequency = frequency * 2 ** (np.where(notes, astray, 0) / 12)
+    pitch_now, astray = _pitch_class(moved), np.rint(moved) - moved
+    tuned = of_partials(IN_TUNE * blur[:, None] * inside, pitch_now) * astray
+    frequency = frequency * 2 ** (np.where(notes, tuned, 0) / 12)
     root = root[beat][:, None]
-    bass = np.where(pitch == root, LOW_ROOT, LOW_OTHER)
+    bass = np.where(pitch_now == root, LOW_ROOT, LOW_OTHER)
     factor = factor * 10 ** (bass * ((frequency < LOW) & (root >= 0)) / 20)
     factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
     retuned = dataclasses.replace(sketch, frequency=frequency.astype(np.float32))
@@ -94,6 +94,10 @@ def retune(
 
 def _pitch(frequency: np.ndarray) -> np.ndarray:
     return 69 + 12 * np.log2(np.maximum(frequency, 20) / 440)
+
+
+def _pitch_class(semitones: np.ndarray) -> np.ndarray:
+    return np.rint(semitones).astype(int) % 12
 
 
 def _on_notes(

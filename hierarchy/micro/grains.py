@@ -141,13 +141,16 @@ class GrainModel:
         return self.temperatures.get(style, TEMPERATURE)
 
     @classmethod
-    def read(cls, folder: str | Path) -> GrainModel:
+    def read(cls, folder: str | Path | None = None) -> GrainModel:
         """Read config.json, weights.safetensors, gestures and moments.
+
+        Args:
+            folder: as `train_grains` writes it; None for the model that ships.
 
         Raises:
             RequestError: if something is missing or does not fit.
         """
-        folder = Path(folder)
+        folder = Path(folder or PRETRAINED)
         config = read_config(folder, WaveNetConfig)
         # Its shapes are enough: drawing weights that the file replaces takes seconds.
         empty = nnx.eval_shape(lambda: WaveNet(config, rngs=nnx.Rngs(0)))
@@ -189,7 +192,7 @@ class GrainModel:
     @classmethod
     def default(cls) -> GrainModel:
         """The model that ships inside the package."""
-        return cls.read(PRETRAINED)
+        return cls.read()
 
 
 def request_like(

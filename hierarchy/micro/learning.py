@@ -27,7 +27,7 @@ from hierarchy.micro.baselines import baseline_bits
 from hierarchy.micro.grains import GrainModel, GrainRequest, make_grains, request_like
 from hierarchy.micro.lessons import Lesson, Window, lesson
 from hierarchy.micro.objective import training_sums, validation_loss
-from hierarchy.micro.warmth import warmest
+from hierarchy.micro.warmth import fullness_off, warmest
 from hierarchy.micro.wavenet import WaveNet, WaveNetConfig
 from hierarchy.training.additive import Additive
 from hierarchy.training.batches import WindowBatches
@@ -349,7 +349,8 @@ def train_grains(
             for song in corpus.songs
         )
         learnt = GrainModel(model, books, moments)
-        say("listening for how warm it may be sampled")
+        if show:
+            say("listening for how warm it may be sampled")
         warmth = _temperatures(learnt, show)
         dataclasses.replace(learnt, temperatures=warmth).write(out, about=about)
     if result.best_metrics:
@@ -451,7 +452,7 @@ def _one_lesson(song: CorpusSong, config: WaveNetConfig, style: int) -> Lesson:
 def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
     """Ask the model for moments of held-out songs, or of what is held out of them."""
     chosen = show[:: max(1, len(show) // most)][:most]
-    asked = [_moment(place, model.config, seconds, at=0.4) for place in chosen]
+    asked = [_moments(place, model.config, seconds, [0.4])[0] for place in chosen]
     grains = make_grains(model, [request for request, _ in asked])
     for (name, *_), (_, sound), grain in zip(chosen, asked, grains, strict=True):
         rate = model.config.sample_rate
@@ -460,32 +461,32 @@ def _preview(step, model, show, preview, *, seconds=4.0, most=3) -> None:
 
 def _temperatures(model, show, *, seconds=3.0, moments=24) -> dict[str, float]:
     """Of each style that holds something out, see `warmth`."""
-    found = {}
-    for style in model.styles:
-        mine = [p for p in show if p[2] == model.config.styles.index(style)]
+    found, spread = {}, (np.arange(moments) + 0.5) / moments
+    for number, style in enumerate(model.config.styles):
+        mine = [place for place in show if place[2] == number]
         if mine:
-            spread = (np.arange(moments) + 0.5) / moments
             asked = [
-                _moment(mine[number % len(mine)], model.config, seconds, at=at)
-                for number, at in enumerate(spread)
+                moment
+                for first, place in enumerate(mine)
+                for moment in _moments(
+                    place, model.config, seconds, spread[first :: len(mine)]
+                )
             ]
-            found[style] = warmest(model, *zip(*asked, strict=True))
+            found[style] = warmest(fullness_off(model, *zip(*asked, strict=True)))
     return found
 
 
-def _moment(place, config, seconds, *, at) -> tuple[GrainRequest, np.ndarray]:
-    """Ask for what is heard somewhere, 0 to 1, in what is held out; and the sound."""
+def _moments(place, config, seconds, ats) -> list[tuple[GrainRequest, np.ndarray]]:
+    """Ask for what is heard in what is held out, each 0 to 1 of the way; the sounds."""
     _, song, style, share = place
+    features, sound = features_of(song, config), song.audio()
     left = (1 - share) * song.seconds
     long = min(seconds, left)
-    start = share * song.seconds + at * (left - long)
-    first = int(np.ceil(start * config.sample_rate / (2 * FRAME))) * 2
-    request = request_like(
-        features_of(song, config),
-        first,
-        int(long * config.sample_rate / (2 * FRAME)) * 2,
-        style=style,
-        seed=0,
-    )
-    sound = song.audio()[:, first * FRAME : (first + request.frames) * FRAME]
-    return request, sound
+    asked = []
+    for at in ats:
+        start = share * song.seconds + at * (left - long)
+        first = int(np.ceil(start * config.sample_rate / (2 * FRAME))) * 2
+        frames = int(long * config.sample_rate / (2 * FRAME)) * 2
+        request = request_like(features, first, frames, style=style, seed=0)
+        asked.append((request, sound[:, first * FRAME : (first + frames) * FRAME]))
+    return asked

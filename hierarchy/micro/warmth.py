@@ -25,41 +25,33 @@ BANDS, RANGE = 40, 60.0  # mel bands; dB below the loudest that count
 _WINDOW = 2048  # samples
 
 
-def warmest(
+def fullness_off(
     model: GrainModel, requests: Sequence[GrainRequest], sounds: Sequence[np.ndarray]
-) -> float:
-    """The warmest of TEMPERATURES at which grains are as full as recordings.
+) -> dict[float, float]:
+    """How far the mean spectrum of grains is from that of recordings, RMS in dB.
 
     Args:
         model: to be sampled.
         requests: moments of recordings of one style.
         sounds: the recordings, float32 [2, samples], as long as each grain.
+
+    Returns:
+        decibels by each of TEMPERATURES.
     """
-    return warmest_of(
-        {t: fullness_off(model, requests, sounds, t) for t in TEMPERATURES}
-    )
+    rate = model.config.sample_rate
+    recorded = np.mean([_mean_spectrum(sound, rate) for sound in sounds], axis=0)
+    found = {}
+    for temperature in TEMPERATURES:
+        grains = make_grains(model, requests, temperature=temperature)
+        heard = np.mean([_mean_spectrum(g.waveform, rate) for g in grains], axis=0)
+        found[temperature] = float(np.sqrt(np.square(heard - recorded).mean()))
+    return found
 
 
-def warmest_of(off: Mapping[float, float]) -> float:
+def warmest(off: Mapping[float, float]) -> float:
     """The highest temperature that is nearly as close as the closest; dB by each."""
     least = min(off.values())
     return max(t for t, found in off.items() if found <= least + NEARLY)
-
-
-def fullness_off(
-    model: GrainModel,
-    requests: Sequence[GrainRequest],
-    sounds: Sequence[np.ndarray],
-    temperature: float,
-) -> float:
-    """How far the mean spectrum of grains is from that of recordings, RMS in dB."""
-    grains = make_grains(model, requests, temperature=temperature)
-    rate = model.config.sample_rate
-    apart = [
-        _mean_spectrum(grain.waveform, rate) - _mean_spectrum(sound, rate)
-        for grain, sound in zip(grains, sounds, strict=True)
-    ]
-    return float(np.sqrt(np.square(np.mean(apart, axis=0)).mean()))
 
 
 def _mean_spectrum(waveform: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -54,7 +54,7 @@ BRIGHTER = 0.3  # of brightness, between calm and lively
 
 @functools.lru_cache(maxsize=2)
 def _model(folder: str | None) -> GrainModel:
-    return GrainModel.default() if folder is None else GrainModel.read(folder)
+    return GrainModel.read(folder)
 
 
 @functools.cache

@@ -1,0 +1,22 @@
+"""What the benchmarks' command lines share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def parser_of(about: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is a module's docstring, as it stands."""
+    return argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments; JAX is made ready to use this machine, unless they are wrong."""
+    found = parser.parse_args()
+    from hierarchy.devices import keep_compiled_programs, use_all_cores
+
+    use_all_cores()
+    keep_compiled_programs()
+    return found
