@@ -3,19 +3,14 @@
     python benchmarks/frechet.py SONGS work/pop work/lofi work/adventure
     python benchmarks/frechet.py work/pop work/lofi work/adventure --render 8
     python benchmarks/frechet.py work/pop work/lofi work/adventure --render 8 --whole-books
-    python benchmarks/frechet.py work/pop work/lofi work/adventure --from-halves 6
 
 SONGS is a folder of rendered songs with their .plan.json, which say their style; each
 other folder is a prepared corpus, named as its style. With --render songs are made here,
-of gestures that are not from held-out songs, or as the model ships. For every style: the distance of
-its rendered songs from its recordings, from those that were held out, and from the
-recordings of each other style, beside the distance between two halves of its own
+of gestures that are not from held-out songs, or as the model ships. For every style: the
+distance of its rendered songs from its recordings, from those that were held out, and
+from the recordings of each other style, beside the distance between two halves of its own
 recordings (the mean of several splits by song), which is the least to be hoped for.
-
-One or two held-out songs are no style: one song may lie as far from the others as two
-styles do. With --from-halves songs are made of the gestures of one half of a style's
-recordings at a time, and their distance from the other half, which they know nothing
-of, stands beside that of the two halves themselves.
+`halves.py` asks the same of songs that know one half of a style only.
 
 The distance. A moment is a second of sound at the loudness of its song, folded to mono:
 the level of 40 mel bands from 50 Hz to 12 kHz in decibels (no lower than 60 below the
@@ -35,7 +30,6 @@ after McDermott and Simoncelli, "Sound texture perception via statistics", Neuro
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Collection, Iterable, Iterator
@@ -46,8 +40,8 @@ import numpy as np
 import pyloudnorm
 import scipy.linalg
 import soundfile
+from command import parsed, parser_of
 
-import hierarchy.devices
 from hierarchy.macro.choosing import natural_tempo
 from hierarchy.macro.rendering import Song, compose_song, render_song
 from hierarchy.material.corpus import Corpus
@@ -119,22 +113,6 @@ def halves(songs: list[np.ndarray]) -> float:
         for split in split_in_half(len(songs))
     ]
     return float(np.mean(found))
-
-
-def across_halves(model: GrainModel, folder: Path, count: int) -> list[dict]:
-    """Songs of one half of a style's recordings against the other half, by split."""
-    songs, style = Corpus.read(folder).songs, folder.name
-    every, _ = recordings(folder)
-    found = []
-    for seen, unseen in split_in_half(len(songs)):
-        book = without(model.books[style], {songs[i].source for i in unseen})
-        own = dataclasses.replace(model, books=model.books | {style: book})
-        made = np.concatenate(moments_of(composed(own, style, count)))
-        one, other = (
-            np.concatenate([every[i] for i in half]) for half in (seen, unseen)
-        )
-        found.append({"halves": distance(one, other), "songs": distance(made, other)})
-    return found
 
 
 def recordings(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -225,42 +203,18 @@ def compare(songs: dict[str, list[np.ndarray]], corpora: Iterable[Path]) -> dict
     return report
 
 
-def _print_halves(report: dict[str, list[dict]]) -> None:
-    print(f"{'':12}{'halves':>10}{'songs':>10}{'ratio':>10}   of each split")
-    for style, rows in report.items():
-        real, made = (np.mean([row[k] for row in rows]) for k in ("halves", "songs"))
-        each = " ".join(f"{row['songs'] / row['halves']:.2f}" for row in rows)
-        print(f"{style:12}{real:10.2f}{made:10.2f}{made / real:10.2f}   {each}")
-
-
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("folders", nargs="+", type=Path, help="[rendered songs,] prepared corpora")
     add("--render", type=int, default=0, help="make so many songs of each style")
     add("--whole-books", action="store_true", help="of gestures of held-out songs too")
-    add("--from-halves", type=int, default=0, help="or of each half, SPLITS times")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--json", type=Path, help="write the report here")
-    arguments = parser.parse_args()
-    if arguments.render or arguments.from_halves:
-        hierarchy.devices.use_all_cores()
-        hierarchy.devices.keep_compiled_programs()
-        own = arguments.model
-        model = GrainModel.read(own) if own else GrainModel.default()
-    if arguments.from_halves:
-        report = {
-            folder.name: across_halves(model, folder, arguments.from_halves)
-            for folder in arguments.folders
-        }
-        _print_halves(report)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(report, indent=1))
-        return
+    arguments = parsed(parser)
     if arguments.render:
+        model = GrainModel.read(arguments.model)
         corpora, songs = arguments.folders, {}
         for folder in corpora:
             held_out = {

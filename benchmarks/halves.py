@@ -1,0 +1,156 @@
+"""Songs of one half of a style's recordings against the other half.
+
+    python benchmarks/halves.py work/pop work/lofi work/adventure
+    python benchmarks/halves.py work/pop work/lofi work/adventure --twins work/twins
+
+One or two held-out songs are no style: one song may lie as far from the others as two
+styles do. So each style's recordings are split in two, several times. Songs are made of
+the gestures of one half, and their distance (see `frechet.py`) from the other half, of
+which they hold nothing, stands beside the distance of the two halves themselves.
+
+The weights that ship have heard nearly all recordings. With --twins a model is trained
+for each split with the preset of the default, from the start, that hears one half of each
+style only. Its weights are asked with the same gestures of that half, which tells what
+having heard the other is worth; and with its own book, of that half too. It takes the
+temperatures of the default. A twin that stands in the folder is taken, one whose training
+was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from command import parsed, parser_of
+from frechet import composed, distance, moments_of, recordings, split_in_half, without
+
+from hierarchy.configs import find_config
+from hierarchy.material.corpus import Corpus
+from hierarchy.micro.grains import GrainModel
+from hierarchy.micro.learning import train_grains
+
+
+def half_corpus(folder: Path, kept: np.ndarray, out: Path) -> Path:
+    """Write a corpus of some of the songs of another, all to learn from."""
+    manifest = Corpus.read(folder).manifest
+    songs = [manifest.songs[i] for i in sorted(kept)]
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / "songs").exists():
+        (out / "songs").symlink_to((folder / "songs").absolute())
+    taught = tuple(dataclasses.replace(song, split="train") for song in songs)
+    dataclasses.replace(manifest, songs=taught).write(out / "manifest.json")
+    return out
+
+
+def twin(
+    folders: list[Path], split: int, out: Path, minutes: float | None
+) -> GrainModel:
+    """The model that heard the first half of a split of each style only."""
+    if not (out / "config.json").exists():
+        halves = [
+            half_corpus(folder, splits(folder)[split][0], out / "corpora" / folder.name)
+            for folder in folders
+        ]
+        train_grains(
+            halves,
+            out,
+            config=find_config("default"),
+            minutes=minutes,
+            resume=True,
+            report=lambda line: print(line, flush=True),
+            progress=lambda p: p.step % 250 == 0 and print(p, flush=True),
+        )
+    own = GrainModel.read(out)
+    return dataclasses.replace(own, temperatures=GrainModel.default().temperatures)
+
+
+def splits(folder: Path) -> list[tuple[np.ndarray, ...]]:
+    """The splits of a corpus, each as numbers of songs of either half."""
+    return list(split_in_half(len(Corpus.read(folder).songs)))
+
+
+def half_read(model: GrainModel, folder: Path, split: int) -> GrainModel:
+    """A model without the gestures of the second half."""
+    songs, (_, unseen) = Corpus.read(folder).songs, splits(folder)[split]
+    book = without(model.books[folder.name], {songs[i].source for i in unseen})
+    return dataclasses.replace(model, books=model.books | {folder.name: book})
+
+
+def across(
+    model: GrainModel,
+    folders: list[Path],
+    real: dict[str, list[np.ndarray]],
+    split: int,
+    count: int,
+) -> Iterator[dict]:
+    """Distances of songs of each style, made of the first half of a split."""
+    whole = {style: np.concatenate(moments) for style, moments in real.items()}
+    for folder in folders:
+        style = folder.name
+        seen, unseen = (
+            np.concatenate([real[style][i] for i in half])
+            for half in splits(folder)[split]
+        )
+        own = half_read(model, folder, split)
+        made = np.concatenate(moments_of(composed(own, style, count)))
+        yield {
+            "style": style,
+            "split": split,
+            "halves": distance(seen, unseen),
+            "songs": distance(made, unseen),
+            "styles": {name: distance(made, every) for name, every in whole.items()},
+        }
+
+
+def _line(row: dict) -> str:
+    style, styles = row["style"], row["styles"]
+    others = {name: off for name, off in styles.items() if name != style}
+    other = min(others, key=others.__getitem__, default=style)
+    return (
+        f"{style:16}{row['split']:6}{row['halves']:9.2f}{row['songs']:9.2f}"
+        f"{row['songs'] / row['halves']:9.2f}{styles[style]:9.2f}"
+        f"{styles[other]:9.2f} {other:16}{row['model']}"
+    )
+
+
+def main() -> None:
+    """Make songs, print the table."""
+    parser = parser_of(__doc__)
+    add = parser.add_argument
+    add("folders", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    add("--songs", type=int, default=4, help="of each style and split")
+    add("--splits", type=int, nargs="+", default=list(range(6)), help="0 to 5")
+    add("--twins", type=Path, help="train a model for each split in this folder")
+    add("--minutes", type=float, help="of training each; default: the preset's steps")
+    add("--json", type=Path, help="write the report here")
+    asked = parsed(parser)
+    real = {folder.name: recordings(folder)[0] for folder in asked.folders}
+    rows = []
+    columns = ("split", "halves", "songs", "ratio", "style", "nearest other style")
+    print(" " * 16 + f"{columns[0]:>6}" + "".join(f"{c:>9}" for c in columns[1:]))
+    for split in asked.splits:
+        models = {"as it ships": GrainModel.default()}
+        if asked.twins:
+            own = twin(asked.folders, split, asked.twins / str(split), asked.minutes)
+            books = models["as it ships"].books
+            models["weights of its twin"] = dataclasses.replace(own, books=books)
+            models["its twin"] = own
+        for name, model in models.items():
+            for found in across(model, asked.folders, real, split, asked.songs):
+                rows.append(found | {"model": name})
+                print(_line(rows[-1]), flush=True)
+    print("\nmean of the splits")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        for style in real:
+            mine = [r for r in rows if (r["model"], r["style"]) == (model, style)]
+            halves, songs = (np.mean([r[k] for r in mine]) for k in ("halves", "songs"))
+            print(f"{style:22}{halves:9.2f}{songs:9.2f}{songs / halves:9.2f}  {model}")
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
