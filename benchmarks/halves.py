@@ -12,8 +12,8 @@ The weights that ship have heard nearly all recordings. With --twins a model is 
 for each split with the preset of the default, from the start, that hears one half of each
 style only. Its weights are asked with the same gestures of that half, which tells what
 having heard the other is worth; and with its own book, of that half too. It takes the
-temperatures of the default. A twin that stands in the folder is taken, one whose training
-was stopped goes on.
+temperatures of the model beside it. A twin that stands in the folder is taken, one whose
+training was stopped goes on.
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ def twin(
             report=lambda line: print(line, flush=True),
             progress=lambda p: p.step % 250 == 0 and print(p, flush=True),
         )
-    own = GrainModel.read(out)
-    return dataclasses.replace(own, temperatures=GrainModel.default().temperatures)
+    return GrainModel.read(out)
 
 
 def splits(folder: Path) -> list[tuple[np.ndarray, ...]]:
@@ -123,20 +122,21 @@ def main() -> None:
     add("folders", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--songs", type=int, default=4, help="of each style and split")
     add("--splits", type=int, nargs="+", default=list(range(6)), help="0 to 5")
+    add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--twins", type=Path, help="train a model for each split in this folder")
     add("--minutes", type=float, help="of training each; default: the preset's steps")
     add("--json", type=Path, help="write the report here")
     asked = parsed(parser)
     real = {folder.name: recordings(folder)[0] for folder in asked.folders}
-    rows = []
+    rows, given = [], GrainModel.read(asked.model)
     columns = ("split", "halves", "songs", "ratio", "style", "nearest other style")
     print(" " * 16 + f"{columns[0]:>6}" + "".join(f"{c:>9}" for c in columns[1:]))
     for split in asked.splits:
-        models = {"as it ships": GrainModel.default()}
+        models = {"as it is": given}
         if asked.twins:
             own = twin(asked.folders, split, asked.twins / str(split), asked.minutes)
-            books = models["as it ships"].books
-            models["weights of its twin"] = dataclasses.replace(own, books=books)
+            own = dataclasses.replace(own, temperatures=given.temperatures)
+            models["weights of its twin"] = dataclasses.replace(own, books=given.books)
             models["its twin"] = own
         for name, model in models.items():
             for found in across(model, asked.folders, real, split, asked.songs):
