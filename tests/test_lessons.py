@@ -19,7 +19,6 @@ from hierarchy.micro.lessons import Lesson, audible, lesson
 from hierarchy.micro.objective import (
     UNHEARD,
     band_weights,
-    by_level,
     doubtful,
     validation_loss,
 )
@@ -177,13 +176,6 @@ def test_the_bands_count_1_on_average_and_the_lower_ones_more():
 
 def test_what_cannot_be_heard_hardly_counts():
     assert audible(jnp.float32([1e-5, 0.1])).tolist() == pytest.approx([0.02, 1])
-
-
-def test_what_is_quiet_counts_by_how_far_it_lies_below_the_loudest():
-    levels = jnp.float32([[[0.1, 0.001]], [[0.5, 0.5]], [[0.0, 0.0]]])
-    found = by_level(levels, 0.25)
-    assert found[0, 0].tolist() == pytest.approx([1, 10**-0.5])
-    assert found[1:].ravel().tolist() == [1, 1, 1, 1]
 
 
 @jax.jit

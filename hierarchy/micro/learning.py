@@ -55,7 +55,6 @@ class LessonConfig:
     past_noise: most noise that is laid over the past, in levels; see `training_sums`.
     true_past: share of windows whose past is the true one nevertheless: more of them
         have fewer bits, and answer less truly when they sample.
-    quiet: how much less quiet passages and bands count; see `training_sums`.
     matmul: precision of matrix products in training. "default" is what the device
         does best: float32 on CPUs (bfloat16 was 1.1 to 1.2 times slower there),
         TensorFloat-32 on GPUs, bfloat16 on TPUs. Weights are float32 throughout.
@@ -70,7 +69,6 @@ class LessonConfig:
     thinned: float = 0.4
     past_noise: float = 0.4
     true_past: float = 0.0
-    quiet: float = 0.0
     matmul: Literal["default", "bfloat16", "tensorfloat32", "float32"] = "default"
 
     def __post_init__(self):
@@ -170,7 +168,6 @@ def fit_grains(
                 keys,
                 past_noise=lessons.past_noise,
                 true_past=lessons.true_past,
-                quiet=lessons.quiet,
             )
 
     def judge(model, window, key):

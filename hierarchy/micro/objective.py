@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hierarchy.material.companding import BIN
-from hierarchy.material.features import FLOOR
 from hierarchy.micro import conditions
 from hierarchy.micro.lessons import Window, audible
 from hierarchy.micro.wavenet import WaveNet
@@ -20,15 +19,6 @@ def band_weights(bands: int) -> np.ndarray:
     """How much each band counts in training, mean 1: the lower carry the music."""
     weights = 1 / (1 + np.arange(bands) / 2 * (8 / bands))
     return (weights / weights.mean()).astype(np.float32)
-
-
-def by_level(levels: jax.Array, quiet: float) -> jax.Array:
-    """Levels over the loudest of their window, to the power of `quiet`.
-
-    At 0.25 what lies 40 dB below counts a third; levels are [batch, frames, bands].
-    """
-    levels = jnp.maximum(levels, FLOOR)
-    return (levels / levels.max(axis=(1, 2), keepdims=True)) ** quiet
 
 
 def _bits(
@@ -84,7 +74,6 @@ def training_sums(
     *,
     past_noise: float = 0.0,
     true_past: float = 0.0,
-    quiet: float = 0.0,
 ) -> Sums:
     """Weighted bits per sample, with a key for each window; see `Additive`.
 
@@ -92,7 +81,6 @@ def training_sums(
     times the level, another amount for each window, which it is told; but for a share
     of the windows, `true_past`, which teach what can be known. A model that always
     heard the true past trusts its own too much when it samples, and its errors grow.
-    What is quiet counts less, if `quiet` is more than 0; see `by_level`.
     """
 
     def heard_as(shape, key):
@@ -100,9 +88,6 @@ def training_sums(
 
     bits, heard = _bits(model, window, *jax.vmap(heard_as)(window.shape, keys))
     weights = heard * jnp.asarray(band_weights(model.config.bands))[None, None]
-    if quiet:
-        loud = by_level(window.levels[:, 2 + UNHEARD : -2], quiet)
-        weights = weights * jnp.repeat(loud, model.config.steps_per_frame, axis=1)
     return {
         "loss": ((bits * weights).sum(), weights.sum()),
         "bits": ((bits * heard).sum(), heard.sum()),
