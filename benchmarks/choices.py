@@ -62,7 +62,7 @@ def main() -> None:
     add("--config", default="default", help="a recipe, as for train-grains")
     add("--count", type=int, default=8, help="grains of each style")
     add("--json", type=Path, help="write the report here")
-    asked = parsed(parser)
+    asked = parsed(parser, keep_programs=False)
     recipe = GrainRecipe.read(find_config(asked.config))
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
     report: dict[str, dict[str, float]] = {}

@@ -160,7 +160,7 @@ def main() -> None:
     add("--config", default="default", help="a recipe, as for train-grains")
     add("--batches", type=int, default=12, help="of held-out windows")
     add("--json", type=Path, help="write the report here")
-    asked = parsed(parser)
+    asked = parsed(parser, keep_programs=False)
     recipe = GrainRecipe.read(find_config(asked.config))
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
     ours = dataclasses.replace(recipe.model, styles=tuple(opened))

@@ -12,11 +12,17 @@ def parser_of(about: str | None) -> argparse.ArgumentParser:
     )
 
 
-def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The arguments; JAX is made ready to use this machine, unless they are wrong."""
+def parsed(
+    parser: argparse.ArgumentParser, *, keep_programs: bool = True
+) -> argparse.Namespace:
+    """The arguments; JAX is made ready to use this machine, unless they are wrong.
+
+    What is measured with its compiling should not keep programs for the next time.
+    """
     found = parser.parse_args()
     from hierarchy.devices import keep_compiled_programs, use_all_cores
 
     use_all_cores()
-    keep_compiled_programs()
+    if keep_programs:
+        keep_compiled_programs()
     return found

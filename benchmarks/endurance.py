@@ -2,8 +2,8 @@
 
     python benchmarks/endurance.py --count 1000 --seconds 4 --json endurance.json
 
-A third of the grains are asked for as songs ask for them, a third by the coarse
-description alone, a third are free, each kind at the temperature that it is sampled at.
+Grains are asked for as songs ask for them, by the coarse description alone, or are free, in
+turn and of each style, each kind at the temperature that it is sampled at.
 Counted are those with samples that are no numbers; that are silent in their last second
 though they were asked for sound; that are louder there by more than 12 dB than they were
 asked to be; and that drown: where the last second is flatter (spectral flatness, noise is

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -56,7 +57,7 @@ LOOKS = 40  # a second
 MEL = 40
 RANGE = 60.0  # dB
 SHRINK = 0.1
-SPLITS = 6
+SPLITS = 60  # all of seven songs
 MOST = 600  # moments of one song, so that long songs do not speak for a style
 
 
@@ -98,19 +99,21 @@ def _covariance(moments: np.ndarray) -> np.ndarray:
     return found + 1e-3 * np.eye(len(found))
 
 
-def split_in_half(count: int, *, seed: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
-    """Several ways to split so many songs, each as two arrays of their numbers."""
-    random = np.random.default_rng(seed)
-    for _ in range(SPLITS):
+def split_in_half(count: int, most: int, *, seed: int = 0) -> list[tuple]:
+    """Ways to split so many songs, each once: int arrays of the numbers of each half."""
+    random, found = np.random.default_rng(seed), {}
+    while len(found) < min(most, math.comb(count, count // 2)):
         order = random.permutation(count)
-        yield order[: count // 2], order[count // 2 :]
+        one, other = order[: count // 2], order[count // 2 :]
+        found.setdefault(frozenset(one.tolist()), (one, other))
+    return list(found.values())
 
 
 def halves(songs: list[np.ndarray]) -> float:
-    """The mean distance between two halves of a style's songs."""
+    """The mean distance between two halves of a style's songs, of SPLITS splits."""
     found = [
         distance(*(np.concatenate([songs[i] for i in half]) for half in split))
-        for split in split_in_half(len(songs))
+        for split in split_in_half(len(songs), SPLITS)
     ]
     return float(np.mean(found))
 

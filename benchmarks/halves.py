@@ -14,13 +14,16 @@ style only. Its weights are asked with the same gestures of that half, which tel
 having heard the other is worth; and with its own book, of that half too. It takes the
 temperatures of the model beside it. A twin that stands in the folder is taken, one whose
 training was stopped goes on.
+
+Columns: the distance of the halves, that of songs from the half that they hold nothing
+of, the ratio of the two, and the distance from all recordings of the style and of the
+nearest other one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,22 +35,23 @@ from hierarchy.material.corpus import Corpus
 from hierarchy.micro.grains import GrainModel
 from hierarchy.micro.learning import train_grains
 
+SPLITS = 6
+
 
 def half_corpus(folder: Path, kept: np.ndarray, out: Path) -> Path:
     """Write a corpus of some of the songs of another, all to learn from."""
     manifest = Corpus.read(folder).manifest
     songs = [manifest.songs[i] for i in sorted(kept)]
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / "songs").exists():
-        (out / "songs").symlink_to((folder / "songs").absolute())
+    link = out / "songs"
+    link.unlink(missing_ok=True)
+    link.symlink_to((folder / "songs").absolute())
     taught = tuple(dataclasses.replace(song, split="train") for song in songs)
     dataclasses.replace(manifest, songs=taught).write(out / "manifest.json")
     return out
 
 
-def twin(
-    folders: list[Path], split: int, out: Path, minutes: float | None
-) -> GrainModel:
+def twin(folders: list[Path], split: int, out: Path) -> GrainModel:
     """The model that heard the first half of a split of each style only."""
     if not (out / "config.json").exists():
         halves = [
@@ -58,7 +62,6 @@ def twin(
             halves,
             out,
             config=find_config("default"),
-            minutes=minutes,
             resume=True,
             report=lambda line: print(line, flush=True),
             progress=lambda p: p.step % 250 == 0 and print(p, flush=True),
@@ -66,9 +69,9 @@ def twin(
     return GrainModel.read(out)
 
 
-def splits(folder: Path) -> list[tuple[np.ndarray, ...]]:
+def splits(folder: Path) -> list[tuple]:
     """The splits of a corpus, each as numbers of songs of either half."""
-    return list(split_in_half(len(Corpus.read(folder).songs)))
+    return split_in_half(len(Corpus.read(folder).songs), SPLITS)
 
 
 def half_read(model: GrainModel, folder: Path, split: int) -> GrainModel:
@@ -80,38 +83,37 @@ def half_read(model: GrainModel, folder: Path, split: int) -> GrainModel:
 
 def across(
     model: GrainModel,
-    folders: list[Path],
+    folder: Path,
     real: dict[str, list[np.ndarray]],
     split: int,
     count: int,
-) -> Iterator[dict]:
-    """Distances of songs of each style, made of the first half of a split."""
-    whole = {style: np.concatenate(moments) for style, moments in real.items()}
-    for folder in folders:
-        style = folder.name
-        seen, unseen = (
-            np.concatenate([real[style][i] for i in half])
-            for half in splits(folder)[split]
-        )
-        own = half_read(model, folder, split)
-        made = np.concatenate(moments_of(composed(own, style, count)))
-        yield {
-            "style": style,
-            "split": split,
-            "halves": distance(seen, unseen),
-            "songs": distance(made, unseen),
-            "styles": {name: distance(made, every) for name, every in whole.items()},
-        }
+) -> dict:
+    """Distances of songs of a style that are made of the first half of a split."""
+    style = folder.name
+    seen, unseen = (
+        np.concatenate([real[style][i] for i in half]) for half in splits(folder)[split]
+    )
+    own = half_read(model, folder, split)
+    made = np.concatenate(moments_of(composed(own, style, count)))
+    return {
+        "style": style,
+        "split": split,
+        "halves": distance(seen, unseen),
+        "songs": distance(made, unseen),
+        "styles": {
+            name: distance(made, np.concatenate(every)) for name, every in real.items()
+        },
+    }
 
 
 def _line(row: dict) -> str:
     style, styles = row["style"], row["styles"]
     others = {name: off for name, off in styles.items() if name != style}
-    other = min(others, key=others.__getitem__, default=style)
+    other = min(others, key=others.__getitem__, default="")
     return (
-        f"{style:16}{row['split']:6}{row['halves']:9.2f}{row['songs']:9.2f}"
+        f"{style:14}{row['split']:6}{row['halves']:9.2f}{row['songs']:9.2f}"
         f"{row['songs'] / row['halves']:9.2f}{styles[style]:9.2f}"
-        f"{styles[other]:9.2f} {other:16}{row['model']}"
+        f"{others.get(other, float('nan')):9.2f} {other:14}{row['model']}"
     )
 
 
@@ -120,34 +122,37 @@ def main() -> None:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("folders", nargs="+", type=Path, help="prepared corpora, named as their styles")
-    add("--songs", type=int, default=4, help="of each style and split")
-    add("--splits", type=int, nargs="+", default=list(range(6)), help="0 to 5")
+    add("--songs", type=int, default=12, help="of each style and split")
+    add("--styles", nargs="+", help="make songs of these only; default: of all")
+    add("--splits", type=int, nargs="+", default=list(range(SPLITS)), help="0 to 5")
     add("--model", type=Path, help="a folder from train-grains; default: ours")
     add("--twins", type=Path, help="train a model for each split in this folder")
-    add("--minutes", type=float, help="of training each; default: the preset's steps")
     add("--json", type=Path, help="write the report here")
     asked = parsed(parser)
     real = {folder.name: recordings(folder)[0] for folder in asked.folders}
+    asked_for = [f for f in asked.folders if f.name in (asked.styles or real)]
     rows, given = [], GrainModel.read(asked.model)
-    columns = ("split", "halves", "songs", "ratio", "style", "nearest other style")
-    print(" " * 16 + f"{columns[0]:>6}" + "".join(f"{c:>9}" for c in columns[1:]))
+    columns = ("split", "halves", "songs", "ratio", "style", "other")
+    print(" " * 14 + f"{columns[0]:>6}" + "".join(f"{c:>9}" for c in columns[1:]))
     for split in asked.splits:
         models = {"as it is": given}
         if asked.twins:
-            own = twin(asked.folders, split, asked.twins / str(split), asked.minutes)
+            own = twin(asked.folders, split, asked.twins / str(split))
             own = dataclasses.replace(own, temperatures=given.temperatures)
             models["weights of its twin"] = dataclasses.replace(own, books=given.books)
+            models["book of its twin"] = dataclasses.replace(given, books=own.books)
             models["its twin"] = own
         for name, model in models.items():
-            for found in across(model, asked.folders, real, split, asked.songs):
+            for folder in asked_for:
+                found = across(model, folder, real, split, asked.songs)
                 rows.append(found | {"model": name})
                 print(_line(rows[-1]), flush=True)
     print("\nmean of the splits")
     for model in dict.fromkeys(row["model"] for row in rows):
-        for style in real:
+        for style in dict.fromkeys(row["style"] for row in rows):
             mine = [r for r in rows if (r["model"], r["style"]) == (model, style)]
             halves, songs = (np.mean([r[k] for r in mine]) for k in ("halves", "songs"))
-            print(f"{style:22}{halves:9.2f}{songs:9.2f}{songs / halves:9.2f}  {model}")
+            print(f"{style:20}{halves:9.2f}{songs:9.2f}{songs / halves:9.2f}  {model}")
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=1))
 

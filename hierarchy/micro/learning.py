@@ -467,7 +467,7 @@ def _temperatures(model, show, *, seconds=3.0, moments=24) -> dict[str, float]:
         if mine:
             asked = [
                 moment
-                for first, place in enumerate(mine)
+                for first, place in enumerate(mine[:moments])
                 for moment in _moments(
                     place, model.config, seconds, spread[first :: len(mine)]
                 )
