@@ -45,17 +45,13 @@ FITS = {
     "no running average": {"ema_decay": None},
     "a running average of 50 steps": {"ema_decay": 0.98},
 }
-LESSONS = {
-    "what is quiet counts a little less": {"quiet": 0.1},
-    "what is quiet counts less": {"quiet": 0.25},
-}
 HEARD = ("chroma", "onsets", "bright", "mel", "noise")
 
 
 def main() -> None:
     """Train each, ask each, print the table."""
     parser = parser_of(__doc__)
-    add, every = parser.add_argument, (*VARIANTS, *FITS, *LESSONS)
+    add, every = parser.add_argument, (*VARIANTS, *FITS)
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
     add("--minutes", type=float, default=2.5, help="of training, each")
     add("--variants", nargs="+", choices=every, default=every, metavar="VARIANT")
@@ -71,8 +67,7 @@ def main() -> None:
             recipe.model, styles=tuple(opened), **VARIANTS.get(name, {})
         )
         fitting = dataclasses.replace(recipe.fit, **FITS.get(name, {}))
-        lessons = dataclasses.replace(recipe.lessons, **LESSONS.get(name, {}))
-        learnt = dataclasses.replace(recipe, fit=fitting, lessons=lessons)
+        learnt = dataclasses.replace(recipe, fit=fitting)
         net, row = trained(config, learnt, opened, Budget(asked.minutes))
         model = GrainModel(net, {})
         rows = [

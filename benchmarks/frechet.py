@@ -46,7 +46,6 @@ from command import parsed, parser_of
 from hierarchy.macro.choosing import natural_tempo
 from hierarchy.macro.rendering import Song, compose_song, render_song
 from hierarchy.material.corpus import Corpus
-from hierarchy.material.gestures import Book
 from hierarchy.micro.grains import GrainModel
 from structure.plan import SongPlan
 
@@ -147,8 +146,9 @@ def rendered(folder: Path) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def without(book: Book, sources: Collection[str]) -> Book:
-    """A book without the gestures of some of its recordings."""
+def without(model: GrainModel, style: str, sources: Collection[str]) -> GrainModel:
+    """A model without the gestures of some of a style's recordings."""
+    book = model.books[style]
     kept = ~np.isin(
         book.beat_song, [i for i, name in enumerate(book.songs) if name in sources]
     )
@@ -157,7 +157,8 @@ def without(book: Book, sources: Collection[str]) -> Book:
         for name, array in book.arrays.items()
         if name.startswith("beat_")
     }
-    return dataclasses.replace(book, arrays=book.arrays | fewer)
+    left = dataclasses.replace(book, arrays=book.arrays | fewer)
+    return dataclasses.replace(model, books=model.books | {style: left})
 
 
 def composed(
@@ -225,9 +226,8 @@ def main() -> None:
                 for song in Corpus.read(folder).songs
                 if song.split == "valid" and not arguments.whole_books
             }
-            book = without(model.books[folder.name], held_out)
-            model = dataclasses.replace(model, books=model.books | {folder.name: book})
-            made = composed(model, folder.name, arguments.render)
+            own = without(model, folder.name, held_out)
+            made = composed(own, folder.name, arguments.render)
             songs[folder.name] = moments_of(made)
     else:
         corpora, songs = arguments.folders[1:], rendered(arguments.folders[0])

@@ -74,13 +74,6 @@ def splits(folder: Path) -> list[tuple]:
     return split_in_half(len(Corpus.read(folder).songs), SPLITS)
 
 
-def half_read(model: GrainModel, folder: Path, split: int) -> GrainModel:
-    """A model without the gestures of the second half."""
-    songs, (_, unseen) = Corpus.read(folder).songs, splits(folder)[split]
-    book = without(model.books[folder.name], {songs[i].source for i in unseen})
-    return dataclasses.replace(model, books=model.books | {folder.name: book})
-
-
 def across(
     model: GrainModel,
     folder: Path,
@@ -89,11 +82,10 @@ def across(
     count: int,
 ) -> dict:
     """Distances of songs of a style that are made of the first half of a split."""
-    style = folder.name
-    seen, unseen = (
-        np.concatenate([real[style][i] for i in half]) for half in splits(folder)[split]
-    )
-    own = half_read(model, folder, split)
+    style, both = folder.name, splits(folder)[split]
+    seen, unseen = (np.concatenate([real[style][i] for i in half]) for half in both)
+    songs = Corpus.read(folder).songs
+    own = without(model, style, {songs[i].source for i in both[1]})
     made = np.concatenate(moments_of(composed(own, style, count)))
     return {
         "style": style,
