@@ -185,3 +185,37 @@ def test_loudness_is_the_standard_s():
     blink = measure_loudness(sine[:, :4800], 48_000)
     assert blink == pytest.approx(-3.01, abs=0.3)
     assert measure_loudness(0 * sine, 48_000) == SILENCE
+
+
+def test_what_is_named_is_held_out_then_and_later(tmp_path):
+    folder, out = tmp_path / "album", tmp_path / "out"
+    for number, pitch in enumerate([220, 330, 440]):
+        write_waveform(folder / f"{number}.wav", clicks(3, pitch=pitch), RATE)
+
+    def held_out(manifest):
+        return [song.source for song in manifest.songs if song.split == "valid"]
+
+    for name in ("0.wav", "2.wav"):
+        manifest = prepare_corpus(folder, out, sample_rate=RATE, held_out=[name])
+        assert held_out(manifest) == [name]
+    (folder / "2.wav").rename(folder / "renamed.wav")
+    assert held_out(prepare_corpus(folder, out, sample_rate=RATE)) == ["renamed.wav"]
+    (folder / "renamed.wav").unlink()
+    assert len(held_out(prepare_corpus(folder, out, sample_rate=RATE))) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["2.wav"], "2.wav cannot be held out; there are 0.wav, 1.wav"),
+        (["0.wav", "1.wav"], "nothing is left to learn"),
+    ],
+)
+def test_what_cannot_be_held_out_is_named(tmp_path, names, said):
+    for number, pitch in enumerate([220, 330]):
+        write_waveform(tmp_path / f"album/{number}.wav", clicks(3, pitch=pitch), RATE)
+    with pytest.raises(RequestError, match=said):
+        prepare_corpus(
+            tmp_path / "album", tmp_path / "out", sample_rate=RATE, held_out=names
+        )
+    assert not (tmp_path / "out").exists()

@@ -24,6 +24,15 @@ def prepare_corpus(
     sample_rate: Annotated[
         int, typer.Option(min=8_000, max=192_000, help="Of the corpus, in Hz.")
     ] = 44_100,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A recording, as its path within FOLDER, that models are judged by and "
+            "never learn from; again for each. Default: those of an earlier run, or "
+            "every eighth.",
+        ),
+    ] = None,
     as_json: asking.Json = False,
 ) -> None:
     """Make a corpus of a folder of music.
@@ -47,6 +56,8 @@ def prepare_corpus(
         prepare-corpus ~/Music/my-album --out work/corpus
 
         prepare-corpus ~/Music --out work/corpus --sample-rate 48000
+
+        prepare-corpus album --out work/album --held-out 03.flac --held-out 07.flac
     """
     cli.check_folder("--out", out)
     if not folder.exists():
@@ -61,6 +72,7 @@ def prepare_corpus(
             folder,
             out,
             sample_rate=sample_rate,
+            held_out=held_out or None,
             progress=stage("Listening"),
             report=cli.say,
         )
@@ -70,6 +82,7 @@ def prepare_corpus(
             "corpus": str(out),
             "minutes": round(minutes, 3),
             "songs": [song.id for song in manifest.songs],
+            "held_out": [s.source for s in manifest.songs if s.split == "valid"],
             "annotated": {s.source: s.annotated for s in manifest.songs if s.annotated},
             "dropped": {file.source: file.reason for file in manifest.dropped},
         },

@@ -21,12 +21,12 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from hierarchy.material import audio
+from hierarchy.material import audio, holding_out
 from hierarchy.material.annotated import Beside, annotations_beside, hear
 from hierarchy.material.features import Features, measure
 from hierarchy.material.loudness import SILENCE, measure_loudness
@@ -43,8 +43,6 @@ SHORTEST = 2.0
 
 ANALYSIS = 4
 """Raised when listening or features change, so that older corpora are measured anew."""
-
-_ONE_IN = 8  # Every eighth song is kept for validation.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,12 +117,14 @@ class Manifest:
         sample_rate: of all its songs, in Hz.
         songs: in the order of their sources and parts.
         dropped: files that could not be used, annotations among them.
+        held_out: hashes of the recordings that were named for validation.
         analysis: which version of the measurements this is.
     """
 
     sample_rate: int
     songs: tuple[CorpusSong, ...]
     dropped: tuple[Dropped, ...]
+    held_out: tuple[str, ...] = ()
     analysis: int = ANALYSIS
 
     def write(self, path: str | Path) -> None:
@@ -139,6 +139,7 @@ class Manifest:
                 "version": 1,
                 "analysis": self.analysis,
                 "sample_rate": self.sample_rate,
+                "held_out": list(self.held_out),
                 "songs": [facts(song) for song in self.songs],
                 "dropped": [vars(file) for file in self.dropped],
             },
@@ -163,6 +164,7 @@ class Manifest:
             return cls(
                 sample_rate=values["sample_rate"],
                 analysis=values["analysis"],
+                held_out=tuple(values.get("held_out", ())),
                 songs=tuple(
                     CorpusSong(**facts, folder=folder / facts["id"])
                     for facts in values["songs"]
@@ -231,6 +233,7 @@ def prepare_corpus(
     *,
     sample_rate: int = 44_100,
     longest_part: float = LONGEST_PART,
+    held_out: Collection[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Manifest:
@@ -241,6 +244,8 @@ def prepare_corpus(
         out: where the corpus is made, or brought up to date.
         sample_rate: of the corpus, in Hz.
         longest_part: seconds above which a recording is cut.
+        held_out: recordings, as paths within `folder`, that models are judged by and
+            never learn from; None: those of an earlier run, or else every eighth.
         progress: called with (files done, files in all).
         report: called with one line of text for each file: kept or dropped, and why;
             and for each annotation that could not be used.
@@ -249,7 +254,8 @@ def prepare_corpus(
         the manifest, which also stands in `out`/manifest.json.
 
     Raises:
-        RequestError: if there is no such folder, or none of its files can be used.
+        RequestError: if there is no such folder, none of its files can be used, or
+            what is to be held out is not there, or is all there is.
     """
     folder, out = Path(folder), Path(out)
     if not folder.exists():
@@ -267,6 +273,7 @@ def prepare_corpus(
             f"there are no recordings in {folder}; it takes a folder of wav, flac, "
             "ogg, opus, mp3 or aiff files, or one of them"
         )
+    held = _held_out(held_out, {_source(path, folder): path for path in paths}, out)
     known = _known(out, sample_rate)
     kept: dict[str, list[CorpusSong]] = {}
     dropped: list[Dropped] = []
@@ -277,8 +284,9 @@ def prepare_corpus(
         songs |= {song.id: song for part in kept.values() for song in part}
         manifest = Manifest(
             sample_rate=sample_rate,
-            songs=tuple(_split(sorted(songs.values(), key=_order))),
+            songs=tuple(holding_out.split(sorted(songs.values(), key=_order), held)),
             dropped=tuple(dropped),
+            held_out=held,
         )
         manifest.write(out / "manifest.json")
         return manifest
@@ -343,6 +351,17 @@ def _recordings(folder: Path, out: Path) -> Iterator[Path]:
                 yield path
 
 
+def _held_out(
+    names: Collection[str] | None, paths: dict[str, Path], out: Path
+) -> tuple[str, ...]:
+    """Hashes of what is held out by name, now or by an earlier run."""
+    if names is None:
+        manifest = out / "manifest.json"
+        return Manifest.read(manifest).held_out if manifest.exists() else ()
+    holding_out.check_names(names, paths)
+    return tuple(sorted({audio.content_hash(paths[name]) for name in names}))
+
+
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
@@ -390,25 +409,6 @@ def _complete(songs: Iterable[CorpusSong] | None, annotation: str) -> bool:
 
 def _order(song: CorpusSong) -> tuple[str, int]:
     return song.source, song.part
-
-
-def _split(songs: list[CorpusSong]) -> Iterator[CorpusSong]:
-    """Give every eighth recording, and at least one of several, to validation.
-
-    The order of the hashes decides, so that the same recordings are always split
-    the same. Parts of one recording stay together, unless it is the only one.
-    """
-    many = len({song.sha256 for song in songs}) > 1
-
-    def unit(song: CorpusSong) -> str:
-        return song.sha256 if many else song.id
-
-    units = sorted({unit(song) for song in songs})
-    share = max(1, round(len(units) / _ONE_IN)) if len(units) > 1 else 0
-    valid = set(units[:share])
-    for song in songs:
-        split = "valid" if unit(song) in valid else "train"
-        yield dataclasses.replace(song, split=split)
 
 
 def _measure_file(
