@@ -11,12 +11,11 @@ The marginal is a histogram of each band; linear prediction is of order 32, in e
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jax
 import numpy as np
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_model, takes_report, write_report
 from flax import nnx
 
 from hierarchy.material.companding import BIN, LIMIT
@@ -48,10 +47,10 @@ def main() -> None:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    takes_model(parser)
     add("--bins", type=int, nargs="+", default=[4096, 256])
     add("--batches", type=int, default=24, help="of eight windows of half a second")
-    add("--json", type=Path, help="write the report here")
+    takes_report(parser)
     asked = parsed(parser)
     model = GrainModel.read(asked.model)
     lessons = LessonConfig()
@@ -74,8 +73,7 @@ def main() -> None:
         saved = 1 - row["sketch"] / row["linear_prediction"]
         cells = "".join(f"{row[name]:19.3f}" for name in names)
         print(f"{bins:6d}{cells}  {saved:11.1%}")
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":

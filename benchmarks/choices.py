@@ -13,11 +13,10 @@ way is better, not by how much in the end.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 from classic import Budget, trained
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_report, write_report
 from fidelity import answers, medians_of
 
 from hierarchy.configs import find_config
@@ -57,7 +56,7 @@ def main() -> None:
     add("--variants", nargs="+", choices=every, default=every, metavar="VARIANT")
     add("--config", default="default", help="a recipe, as for train-grains")
     add("--count", type=int, default=8, help="grains of each style")
-    add("--json", type=Path, help="write the report here")
+    takes_report(parser)
     asked = parsed(parser, keep_programs=False)
     recipe = GrainRecipe.read(find_config(asked.config))
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
@@ -83,8 +82,7 @@ def main() -> None:
     print(" " * 28 + "".join(f"{column[:9]:>11}" for column in columns))
     for name, row in report.items():
         print(f"{name:28}" + "".join(f"{row[column]:11.3f}" for column in columns))
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":

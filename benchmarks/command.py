@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 
 def parser_of(about: str | None) -> argparse.ArgumentParser:
@@ -10,6 +12,18 @@ def parser_of(about: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def takes_model(parser: argparse.ArgumentParser) -> None:
+    """Add --model, which `GrainModel.read` takes."""
+    parser.add_argument(
+        "--model", type=Path, help="a folder from train-grains; default: ours"
+    )
+
+
+def takes_report(parser: argparse.ArgumentParser) -> None:
+    """Add --json, for `write_report`."""
+    parser.add_argument("--json", type=Path, help="write the report here")
 
 
 def parsed(
@@ -26,3 +40,9 @@ def parsed(
     if keep_programs:
         keep_compiled_programs()
     return found
+
+
+def write_report(report: object, path: Path | None) -> None:
+    """Write it as JSON, if --json says where."""
+    if path:
+        path.write_text(json.dumps(report, indent=1))

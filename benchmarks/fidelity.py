@@ -31,7 +31,7 @@ import mir_eval
 import numpy as np
 import scipy.ndimage
 import soundfile
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_model, takes_report, write_report
 
 import hierarchy.micro.grains
 from hierarchy.macro.choosing import choose_gestures
@@ -342,7 +342,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    takes_model(parser)
     add("--count", type=int, default=20, help="grains of each style and kind")
     add(
         "--kinds",
@@ -354,7 +354,7 @@ def main() -> None:
     )
     add("--seed", type=int, default=0)
     add("--keep", type=Path, help="write the grains and their recordings here")
-    add("--json", type=Path, help="write medians and rows here")
+    takes_report(parser)
     arguments = parsed(parser)
     model = GrainModel.read(arguments.model)
     config = Path(arguments.model or hierarchy.micro.grains.PRETRAINED) / "config.json"
@@ -379,10 +379,8 @@ def main() -> None:
         ]  # fmt: skip
         print(f"{name:24}" + "".join(cells))
     print("bits per sample: " + ", ".join(f"{k} {v:.3f}" for k, v in bits.items()))
-    if arguments.json:
-        report = {"medians": medians, "bits_per_sample": bits}
-        report["rows"] = rows
-        arguments.json.write_text(json.dumps(report, indent=1))
+    report = {"medians": medians, "bits_per_sample": bits, "rows": rows}
+    write_report(report, arguments.json)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ after McDermott and Simoncelli, "Sound texture perception via statistics", Neuro
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -41,7 +40,7 @@ import numpy as np
 import pyloudnorm
 import scipy.linalg
 import soundfile
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_model, takes_report, write_report
 
 from hierarchy.macro.choosing import natural_tempo
 from hierarchy.macro.rendering import Song, compose_song, render_song
@@ -214,8 +213,8 @@ def main() -> None:
     add("folders", nargs="+", type=Path, help="[rendered songs,] prepared corpora")
     add("--render", type=int, default=0, help="make so many songs of each style")
     add("--whole-books", action="store_true", help="of gestures of held-out songs too")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
-    add("--json", type=Path, help="write the report here")
+    takes_model(parser)
+    takes_report(parser)
     arguments = parsed(parser)
     if arguments.render:
         model = GrainModel.read(arguments.model)
@@ -238,8 +237,7 @@ def main() -> None:
         cells = "".join(f"{row.get(c, float('nan')):20.2f}" for c in columns)
         other = min(row["others"].items(), key=lambda item: item[1], default=("", 0))
         print(f"{style:12}{cells}  {other[0]} {other[1]:.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1))
+    write_report(report, arguments.json)
 
 
 if __name__ == "__main__":

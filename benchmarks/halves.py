@@ -23,11 +23,10 @@ nearest other one.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_model, takes_report, write_report
 from frechet import composed, distance, moments_of, recordings, split_in_half, without
 
 from hierarchy.configs import find_config
@@ -117,9 +116,9 @@ def main() -> None:
     add("--songs", type=int, default=12, help="of each style and split")
     add("--styles", nargs="+", help="make songs of these only; default: of all")
     add("--splits", type=int, nargs="+", default=list(range(SPLITS)), help="0 to 5")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    takes_model(parser)
     add("--twins", type=Path, help="train a model for each split in this folder")
-    add("--json", type=Path, help="write the report here")
+    takes_report(parser)
     asked = parsed(parser)
     real = {folder.name: recordings(folder)[0] for folder in asked.folders}
     asked_for = [f for f in asked.folders if f.name in (asked.styles or real)]
@@ -145,8 +144,7 @@ def main() -> None:
             mine = [r for r in rows if (r["model"], r["style"]) == (model, style)]
             halves, songs = (np.mean([r[k] for r in mine]) for k in ("halves", "songs"))
             print(f"{style:20}{halves:9.2f}{songs:9.2f}{songs / halves:9.2f}  {model}")
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1))
+    write_report(rows, asked.json)
 
 
 if __name__ == "__main__":

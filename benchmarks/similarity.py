@@ -13,13 +13,12 @@ recordings (see `hierarchy.material.moments`): median, least and most, and the s
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
 import librosa
 import numpy as np
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_model, takes_report, write_report
 from frechet import composed
 
 from hierarchy.macro.clips import make_clips
@@ -98,12 +97,12 @@ def main() -> None:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    takes_model(parser)
     add("--count", type=int, default=20, help="copies of each kind and style")
     add("--songs", type=int, default=3, help="songs of each style")
     add("--minutes", type=float, default=1.5, help="of a song")
     add("--seed", type=int, default=0)
-    add("--json", type=Path, help="write the report here")
+    takes_report(parser)
     asked = parsed(parser)
     model = GrainModel.read(asked.model)
     moments, random = model.moments, np.random.default_rng(asked.seed)
@@ -142,8 +141,7 @@ def main() -> None:
         print(f"{kind:28}{cells[0]:7}" + "".join(f"{x:9.3f}" for x in cells[1:]))
     report["milliseconds a search"] = 1000 * spent / searched
     print(f"{report['milliseconds a search']:.0f} ms a search")
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ import librosa
 import numpy as np
 import sound_judges
 import soundfile
-from command import parser_of
+from command import parser_of, takes_model, takes_report, write_report
 
 import hierarchy
 from structure.plan import SongPlan
@@ -193,7 +192,7 @@ def _arguments() -> argparse.Namespace:
     add("--known", type=int, metavar="N", help="judge N songs of plain tones")
     add("--recordings", type=Path, help="measure the sound of recordings in a folder")
     add("--count", type=int, default=6, help="how many songs to render")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    takes_model(parser)
     add(
         "--sequencer",
         type=Path,
@@ -214,7 +213,7 @@ def _arguments() -> argparse.Namespace:
     add("--variation", type=float, default=0.0)
     add("--out", type=Path, help="keep the songs here")
     add("--pictures", action="store_true", help="draw them too, beside --out")
-    add("--json", type=Path, help="write rows and medians here")
+    takes_report(parser)
     return parser.parse_args()
 
 
@@ -243,11 +242,10 @@ def main() -> None:
         together = sound_judges.judge_joins(joins, others)
         print(f"\njoins of all songs, {len(joins)} against {len(others)} other beats:")
         print("  " + "  ".join(f"{k} {v:.3g}" for k, v in together.items()))
-    if arguments.json:
-        columns = (*FORM_COLUMNS, *SOUND_COLUMNS)
-        medians = {c: _median(rows, c) for c in columns if any(c in r for r in rows)}
-        report = {"songs": rows, "medians": medians, "joins": together}
-        arguments.json.write_text(json.dumps(report, indent=1))
+    columns = (*FORM_COLUMNS, *SOUND_COLUMNS)
+    medians = {c: _median(rows, c) for c in columns if any(c in r for r in rows)}
+    report = {"songs": rows, "medians": medians, "joins": together}
+    write_report(report, arguments.json)
 
 
 if __name__ == "__main__":

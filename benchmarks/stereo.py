@@ -12,12 +12,11 @@ mono         what the sum to mono loses of the loudness of both channels, dB; 3 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_model, takes_report, write_report
 from fidelity import held_out
 from frechet import composed
 from sound_judges import judge_stereo
@@ -65,10 +64,10 @@ def main() -> None:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    takes_model(parser)
     add("--songs", type=int, default=8, help="of each style")
     add("--count", type=int, default=40, help="held-out moments of each style")
-    add("--json", type=Path, help="write the table here")
+    takes_report(parser)
     asked = parsed(parser)
     model, report = GrainModel.read(asked.model), {}
     for folder in asked.corpora:
@@ -78,8 +77,7 @@ def main() -> None:
         report[folder.name] = row
         cells = "".join(f"{value:18.2f}" for value in row.values())
         print(f"{folder.name:18}{cells}", flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ dB; and the temperature that training would choose, see `hierarchy.micro.warmth`
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_model, takes_report, write_report
 from fidelity import held_out
 
 from hierarchy.micro.grains import GrainModel
@@ -24,10 +23,10 @@ def main() -> None:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
-    add("--model", type=Path, help="a folder from train-grains; default: ours")
+    takes_model(parser)
     add("--count", type=int, default=24, help="moments of each style")
     add("--seed", type=int, default=0)
-    add("--json", type=Path, help="write the table here")
+    takes_report(parser)
     asked = parsed(parser)
     model = GrainModel.read(asked.model)
     report = {}
@@ -41,8 +40,7 @@ def main() -> None:
         report[style] = {"off": off, "chosen": warmest(off)}
         cells = "".join(f"{dB:7.2f}" for dB in off.values())
         print(f"{style:20}{cells}{warmest(off):9g}", flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":
