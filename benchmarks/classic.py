@@ -25,7 +25,7 @@ from command import parsed, parser_of
 from flax import nnx
 
 from hierarchy.configs import find_config
-from hierarchy.material.companding import LIMIT, gain_by_step
+from hierarchy.material.companding import gain_by_step
 from hierarchy.material.corpus import Corpus
 from hierarchy.micro.learning import (
     GrainRecipe,
@@ -80,10 +80,7 @@ def bits(net: WaveNet, window, coarse: float, share: float) -> jax.Array:
     width = STEP / gain
     if config.classes:
         log = config.likelihood.log_likelihood(parameters, window.shape)
-        mu = config.classes - 1
-        # How fast the companding curve rises, times the distance of its classes.
-        slope = (jnp.abs(window.shape) + LIMIT / mu) * np.log1p(mu)
-        steps = jnp.maximum(slope * 2 / mu / width, 1)
+        steps = jnp.maximum(config.likelihood.width(window.shape) / width, 1)
         found = jnp.log2(steps) - log / jnp.log(2.0)
     else:
         log = config.likelihood.log_likelihood(

@@ -101,6 +101,11 @@ class Classes:
         place = (jnp.sign(shape) * loud + 1) / 2 * (self.classes - 1)
         return jnp.clip(jnp.round(place), 0, self.classes - 1).astype(jnp.int32)
 
+    def width(self, shape: jax.Array) -> jax.Array:
+        """How wide a class is where a value lies, float32 [...]."""
+        mu = self.classes - 1
+        return (jnp.abs(shape) + LIMIT / mu) * np.log1p(mu) * 2 / mu
+
     def log_likelihood(
         self, parameters: jax.Array, shape: jax.Array, width: float = BIN
     ) -> jax.Array:
