@@ -19,14 +19,13 @@ distance   of songs from the album's recordings (see `frechet.py`): songs of the
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from pathlib import Path
 
 import frechet
 import numpy as np
 from bits import model_bits
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_report, write_report
 from fidelity import answers, medians_of
 from flax import nnx
 
@@ -88,7 +87,7 @@ def main() -> None:
     add("--count", type=int, default=40, help="grains of each kind")
     add("--songs", type=int, default=4, help="of each model; 0 leaves the distance out")
     add("--batches", type=int, default=16, help="of held-out windows")
-    add("--json", type=Path, help="write the report here")
+    takes_report(parser)
     asked = parsed(parser)
     album, corpus = asked.corpus.name, Corpus.read(asked.corpus)
     report: dict = {}
@@ -157,8 +156,7 @@ def main() -> None:
             for name, model in (("its gestures", before), ("adapted", after))
         }
         print("distance of songs from the album:", report["distance"])
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":

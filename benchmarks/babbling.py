@@ -25,8 +25,16 @@ from pathlib import Path
 import librosa
 import numpy as np
 import scipy.ndimage
-from command import parsed, parser_of, takes_model, takes_report, write_report
+from command import (
+    parsed,
+    parser_of,
+    takes_corpora,
+    takes_model,
+    takes_report,
+    write_report,
+)
 from frechet import MEL, distance, statistics
+from similarity import places
 
 from hierarchy.macro.clips import Wish, make_clips
 from hierarchy.macro.originality import COPY, nearest_moments
@@ -38,20 +46,6 @@ from hierarchy.material.features import levels_of
 from hierarchy.micro.grains import GrainModel
 
 SECONDS = 4.0
-
-
-def stretches(folder: Path, count: int, seed: int) -> list[np.ndarray]:
-    """Sounding stretches of a corpus, float32 [2, samples] each."""
-    corpus, random = Corpus.read(folder), np.random.default_rng(seed)
-    songs = [song.audio() for song in corpus.songs]
-    size, found = round(SECONDS * corpus.sample_rate), []
-    while len(found) < count:
-        song = songs[int(random.integers(len(songs)))]
-        start = int(random.integers(0, max(song.shape[1] - size, 1)))
-        part = song[:, start : start + size]
-        if part.shape[1] == size and np.sqrt(np.square(part).mean()) > 0.01:
-            found.append(part)
-    return found
 
 
 def noise_like(waveform: np.ndarray, bands: int, random: np.random.Generator):
@@ -89,7 +83,9 @@ def babble_of(model: GrainModel, folder: Path, count: int, seed: int) -> dict:
         )
         for grain in free
     ]
-    real = stretches(folder, count, seed)
+    real = [
+        sound for _, sound, _ in places(Corpus.read(folder), count, random, SECONDS)
+    ]
     grains = {
         "free": free,
         "told all": make_clips(model, Wish(), **asked),
@@ -124,7 +120,7 @@ def main() -> None:
     """Print the table."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     takes_model(parser)
     add("--count", type=int, default=60, help="grains of each kind and style")
     add("--seed", type=int, default=0)

@@ -11,11 +11,16 @@ The marginal is a histogram of each band; linear prediction is of order 32, in e
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import jax
 import numpy as np
-from command import parsed, parser_of, takes_model, takes_report, write_report
+from command import (
+    parsed,
+    parser_of,
+    takes_corpora,
+    takes_model,
+    takes_report,
+    write_report,
+)
 from flax import nnx
 
 from hierarchy.material.companding import BIN, LIMIT
@@ -46,7 +51,7 @@ def main() -> None:
     """Print the table."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     takes_model(parser)
     add("--bins", type=int, nargs="+", default=[4096, 256])
     add("--batches", type=int, default=24, help="of eight windows of half a second")

@@ -14,13 +14,12 @@ by how much in the end.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from classic import Budget, trained
-from command import parsed, parser_of, takes_report, write_report
+from command import parsed, parser_of, takes_corpora, takes_report, write_report
 from fidelity import answers, medians_of
 
 from hierarchy.configs import find_config
@@ -76,7 +75,6 @@ VARIANTS = {
     "96 wide": {"residual": 96, "gate": 96},
     "dilations to 256": {"dilations": (1, 2, 4, 8, 16, 32, 64, 128, 256) * 2},
     "dilations to 16": {"dilations": (1, 2, 4, 8, 16) * 4},
-    "14 layers": {"dilations": (1, 2, 4, 8, 16, 32, 64) * 2},
     "21 layers": {"dilations": (1, 2, 4, 8, 16, 32, 64) * 3},
     "28 layers": {"dilations": (1, 2, 4, 8, 16, 32, 64) * 4},
     "conditions through 16": {"context": 16},
@@ -98,7 +96,7 @@ def main() -> None:
     """Train each, ask each, print the table."""
     parser = parser_of(__doc__)
     add, every = parser.add_argument, (*VARIANTS, *LESSONS, *FITS)
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     add("--minutes", type=float, default=2.5, help="of training, each")
     add("--variants", nargs="+", choices=every, default=every, metavar="VARIANT")
     add("--config", default="default", help="a recipe, as for train-grains")

@@ -14,14 +14,12 @@ many such steps as it is wide.
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_corpora, takes_report, write_report
 from flax import nnx
 
 from hierarchy.configs import find_config
@@ -151,12 +149,12 @@ def main() -> None:
     """Train both, ask both, print the table."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     add("--minutes", type=float, default=8.0, help="of training, each")
     add("--steps", type=int, help="of training, each, and no limit of minutes")
     add("--config", default="default", help="a recipe, as for train-grains")
     add("--batches", type=int, default=12, help="of held-out windows")
-    add("--json", type=Path, help="write the report here")
+    takes_report(parser)
     asked = parsed(parser, keep_programs=False)
     recipe = GrainRecipe.read(find_config(asked.config))
     opened = {folder.name: Corpus.read(folder) for folder in asked.corpora}
@@ -170,8 +168,7 @@ def main() -> None:
     print(f"{'':9}" + "".join(f"{column:>30}" for column in columns))
     for name, row in report.items():
         print(f"{name:9}" + "".join(f"{row[column]:30.3f}" for column in columns))
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":

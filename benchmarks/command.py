@@ -14,6 +14,16 @@ def parser_of(about: str | None) -> argparse.ArgumentParser:
     )
 
 
+def takes_corpora(parser: argparse.ArgumentParser) -> None:
+    """Add the prepared corpora, one for each style."""
+    parser.add_argument(
+        "corpora",
+        nargs="+",
+        type=Path,
+        help="prepared corpora, named as their styles",
+    )
+
+
 def takes_model(parser: argparse.ArgumentParser) -> None:
     """Add --model, which `GrainModel.read` takes."""
     parser.add_argument(

@@ -14,13 +14,12 @@ of its bands became. A bass that gives way to a cymbal, as asked, has not drowne
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
 import librosa
 import numpy as np
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_report, write_report
 
 from hierarchy.macro.clips import Wish, ask_for_clips
 from hierarchy.material.features import HOP as FRAME
@@ -100,7 +99,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--model", type=Path, help="default: the one that ships")
-    parser.add_argument("--json", type=Path)
+    takes_report(parser)
     asked = parsed(parser)
     model, began = GrainModel.read(asked.model), time.monotonic()
     report = {"grains": 0, **dict.fromkeys(FLAWS, 0)}
@@ -127,8 +126,7 @@ def main() -> None:
     for number, style, kind, flaw in flawed:
         print(f"grain {number}, {style}, {kind}: {flaw}")
     report["flawed"] = flawed
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=1))
+    write_report(report, asked.json)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,14 @@ import mir_eval
 import numpy as np
 import scipy.ndimage
 import soundfile
-from command import parsed, parser_of, takes_model, takes_report, write_report
+from command import (
+    parsed,
+    parser_of,
+    takes_corpora,
+    takes_model,
+    takes_report,
+    write_report,
+)
 
 import hierarchy.micro.grains
 from hierarchy.macro.choosing import choose_gestures
@@ -341,7 +348,7 @@ def main() -> None:
     """Measure what the command line asks for."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     takes_model(parser)
     add("--count", type=int, default=20, help="grains of each style and kind")
     add(

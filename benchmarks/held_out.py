@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
-from command import parsed, parser_of, takes_report, write_report
+from command import parsed, parser_of, takes_corpora, takes_report, write_report
 from frechet import distance, halves, recordings
 
 from hierarchy.material.corpus import Corpus
@@ -57,7 +56,7 @@ def main() -> None:
     """Print the sets of each style."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     add(
         "--together",
         nargs="+",

@@ -14,13 +14,12 @@ and Smirnov, over all songs; a join that cannot be told leaves p above 0.05.
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
 import scipy.stats
 import sound_judges
-from command import parsed, parser_of
+from command import parsed, parser_of, takes_report, write_report
 
 from hierarchy.macro import performing
 from hierarchy.macro.choosing import natural_tempo
@@ -65,7 +64,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--songs", type=int, default=20)
     parser.add_argument("--model", type=Path, help="default: the one that ships")
-    parser.add_argument("--json", type=Path)
+    takes_report(parser)
     arguments = parsed(parser)
     model = GrainModel.read(arguments.model)
     with_join, without = [], []
@@ -87,8 +86,7 @@ def main() -> None:
             "p": float(scipy.stats.ks_2samp(a, b).pvalue),
         }
         print(f"{name:5} " + " ".join(f"{k} {v:8.3f}" for k, v in report[name].items()))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1))
+    write_report(report, arguments.json)
 
 
 if __name__ == "__main__":

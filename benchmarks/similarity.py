@@ -14,11 +14,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from pathlib import Path
 
 import librosa
 import numpy as np
-from command import parsed, parser_of, takes_model, takes_report, write_report
+from command import (
+    parsed,
+    parser_of,
+    takes_corpora,
+    takes_model,
+    takes_report,
+    write_report,
+)
 from frechet import composed
 
 from hierarchy.macro.clips import make_clips
@@ -50,13 +56,15 @@ def copies(sound: np.ndarray, rate: int, random: np.random.Generator):
         yield f"{seconds} s of it", sound[:, : round(seconds * rate)]
 
 
-def places(corpus: Corpus, count: int, random: np.random.Generator):
+def places(
+    corpus: Corpus, count: int, random: np.random.Generator, seconds: float = LONG
+):
     """Sounding stretches of a corpus: song, float32 [2, samples], and rate."""
     found, rate = 0, corpus.sample_rate
     while found < count:
         song = corpus.songs[int(random.integers(len(corpus.songs)))]
         audio = song.audio()
-        size = round(LONG * rate)
+        size = round(seconds * rate)
         start = int(random.integers(0, max(audio.shape[1] - size, 1)))
         part = audio[:, start : start + size]
         if part.shape[1] == size and np.sqrt(np.square(part).mean()) > 0.01:
@@ -96,7 +104,7 @@ def main() -> None:
     """Plant copies, ask, print the table."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     takes_model(parser)
     add("--count", type=int, default=20, help="copies of each kind and style")
     add("--songs", type=int, default=3, help="songs of each style")

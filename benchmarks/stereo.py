@@ -16,7 +16,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from command import parsed, parser_of, takes_model, takes_report, write_report
+from command import (
+    parsed,
+    parser_of,
+    takes_corpora,
+    takes_model,
+    takes_report,
+    write_report,
+)
 from fidelity import held_out
 from frechet import composed
 from sound_judges import judge_stereo
@@ -63,7 +70,7 @@ def main() -> None:
     """Print the table."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     takes_model(parser)
     add("--songs", type=int, default=8, help="of each style")
     add("--count", type=int, default=40, help="held-out moments of each style")

@@ -9,9 +9,14 @@ dB; and the temperature that training would choose, see `hierarchy.micro.warmth`
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from command import parsed, parser_of, takes_model, takes_report, write_report
+from command import (
+    parsed,
+    parser_of,
+    takes_corpora,
+    takes_model,
+    takes_report,
+    write_report,
+)
 from fidelity import held_out
 
 from hierarchy.micro.grains import GrainModel
@@ -22,7 +27,7 @@ def main() -> None:
     """Print the table."""
     parser = parser_of(__doc__)
     add = parser.add_argument
-    add("corpora", nargs="+", type=Path, help="prepared corpora, named as their styles")
+    takes_corpora(parser)
     takes_model(parser)
     add("--count", type=int, default=24, help="moments of each style")
     add("--seed", type=int, default=0)

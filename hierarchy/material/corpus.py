@@ -273,8 +273,12 @@ def prepare_corpus(
             f"there are no recordings in {folder}; it takes a folder of wav, flac, "
             "ogg, opus, mp3 or aiff files, or one of them"
         )
-    held = _held_out(held_out, {_source(path, folder): path for path in paths}, out)
-    known = _known(out, sample_rate)
+    earlier = _earlier(out)
+    if held_out is not None:
+        held = _held_out(held_out, {_source(path, folder): path for path in paths})
+    else:
+        held = earlier.held_out if earlier else ()
+    known = _known(earlier, sample_rate)
     kept: dict[str, list[CorpusSong]] = {}
     dropped: list[Dropped] = []
 
@@ -351,13 +355,8 @@ def _recordings(folder: Path, out: Path) -> Iterator[Path]:
                 yield path
 
 
-def _held_out(
-    names: Collection[str] | None, paths: dict[str, Path], out: Path
-) -> tuple[str, ...]:
-    """Hashes of what is held out by name, now or by an earlier run."""
-    if names is None:
-        manifest = out / "manifest.json"
-        return Manifest.read(manifest).held_out if manifest.exists() else ()
+def _held_out(names: Collection[str], paths: dict[str, Path]) -> tuple[str, ...]:
+    """Hashes of the recordings that are held out by name."""
     holding_out.check_names(names, paths)
     return tuple(sorted({audio.content_hash(paths[name]) for name in names}))
 
@@ -384,13 +383,19 @@ def _about(error: OSError, path: Path) -> bool:
     return error.filename is not None and Path(error.filename) == path
 
 
-def _known(out: Path, sample_rate: int) -> dict[str, list[CorpusSong]]:
+def _earlier(out: Path) -> Manifest | None:
+    """What an earlier run wrote."""
+    path = out / "manifest.json"
+    return Manifest.read(path) if path.exists() else None
+
+
+def _known(manifest: Manifest | None, sample_rate: int) -> dict[str, list[CorpusSong]]:
     """What an earlier run measured, by the hash of its recording."""
     known: dict[str, list[CorpusSong]] = {}
-    if not (out / "manifest.json").exists():
-        return known
-    manifest = Manifest.read(out / "manifest.json")
-    if (manifest.sample_rate, manifest.analysis) == (sample_rate, ANALYSIS):
+    if manifest and (manifest.sample_rate, manifest.analysis) == (
+        sample_rate,
+        ANALYSIS,
+    ):
         for song in manifest.songs:
             known.setdefault(song.sha256, []).append(song)
     return known
