@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from hierarchy.macro.assembly import Placement
-from hierarchy.macro.balancing import FULL, RANGE, balance
+from hierarchy.macro.balancing import FULL, balance
 from hierarchy.macro.mastering import loudness_lufs
 from hierarchy.macro.performing import Performance
 from hierarchy.micro.grains import Grain
 from structure.plan import Section, SongPlan
 from tests.small_worlds import RATE
 
-LEAD = 320
+LEAD, RANGE = 320, 12.0
 
 
 def played(energies, volumes):
@@ -38,7 +38,7 @@ def played(energies, volumes):
         for number in range(2 * len(energies))
     )
     where = tuple(number // 2 for number in range(2 * len(energies)))
-    return plan, Performance((), placements, where, 4 * bar), grains
+    return plan, Performance((), placements, where, 4 * bar, RANGE), grains
 
 
 def loudness(placement, grains):

@@ -160,3 +160,22 @@ def test_a_recording_of_half_the_tempo_is_not_played_twice_as_fast(book):
 def test_what_a_section_chooses_from_is_bounded(book):
     many = np.arange(500) % len(book)
     assert len(_candidates(book, [Scene(0, many, 0.0)], ["C:maj"])) == MOST
+
+
+def _with_softer_beats(book, decibels):
+    """A book in which every third beat is softer than all others."""
+    level = np.full(len(book), -20.0, np.float32)
+    level[::3] += decibels
+    return dataclasses.replace(book, arrays=book.arrays | {"beat_level": level})
+
+
+def test_soft_beats_of_a_scene_are_as_good_as_others_and_holes_are_not(book):
+    plan = small_plan("A")
+    chosen = {
+        decibels: choose_gestures(plan, _with_softer_beats(book, decibels), seed=5)
+        for decibels in (0.0, -10.0, -40.0)
+    }
+    used = {d: np.ravel(one.sections[0].gestures) for d, one in chosen.items()}
+    assert used[-10.0].tolist() == used[0.0].tolist()
+    soft = {d: (beats % 3 == 0).mean() for d, beats in used.items()}
+    assert soft[-40.0] < 0.5 * soft[0.0]

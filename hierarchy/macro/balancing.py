@@ -18,7 +18,6 @@ from hierarchy.material.loudness import (
 from hierarchy.micro.grains import Grain
 from structure.plan import SongPlan
 
-RANGE = 12.0  # LU between energy 0 and energy 1
 FULL = -14.0  # LUFS before mastering at energy 1
 MOST = 24.0  # decibels that a section is raised or lowered at most
 
@@ -30,7 +29,8 @@ def balance(
 
     What is measured is the sound itself, K-weighted (ITU-R BS.1770): levels asked for
     say little about how loud a section is heard. A section's gain depends on its own
-    grains and energy alone, so that changing one leaves the others as they were.
+    grains and energy and on the style, so that changing one leaves the others as they
+    were.
     """
     measured: dict[tuple[int, ...], float] = {}
     gains = []
@@ -45,7 +45,7 @@ def balance(
         name = tuple(placement.grain for placement in mine)
         if name not in measured:
             measured[name] = _loudness(grains, mine)
-        asked = FULL - RANGE * (1 - section.energy)
+        asked = FULL - performance.loudness_range * (1 - section.energy)
         lacking = asked - measured[name] if measured[name] > SILENCE else 0.0
         gains.append(float(10 ** (np.clip(lacking, -MOST, MOST) / 20)))
     return tuple(

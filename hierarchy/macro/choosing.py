@@ -28,7 +28,8 @@ MOST = 160  # beats that a section chooses from
 # Chords are brought nearer afterwards (`retuning`), so that a phrase of a recording need
 # seldom be left for one; a cost of 3 keeps phrases longest, 7 says chords best.
 WRONG_CHORD, WRONG_PLACE, TRANSPOSED, CHANCE = 5.0, 0.8, 0.05, 0.5
-FAINT, TONELESS, BORROWED = 2.0, 2.0, 1.2
+HOLE, TONELESS, BORROWED = 2.0, 2.0, 1.2
+FAINTEST, LOUDEST = -12.0, 6.0  # decibels over its scene from which a beat sticks out
 JUMP, EDGE, AGAIN = 0.7, 0.12, 1.0
 RETUNED, BY_SEMITONE = 0.6, 0.05  # a transposition that changes scrambles a melody
 FASTEST_OF_THREE = 90  # beats a minute, each of three parts, as in 6/8
@@ -278,9 +279,10 @@ def _path(
     # same cost, so that phrases repeat, and answers differ from them.
     answer = np.arange(len(chords)) // (4 * beats_per_bar) % 2
     chance = CHANCE * random.random([2, len(kinds), beats_per_bar, count])
-    # Neither holes nor bursts: about as loud as the scene is when it plays.
+    # Neither holes nor bursts; but music breathes, and what is soft in it is wanted too.
     over = book.beat_level[beats] - scenes[0].level
-    always = FAINT * (np.maximum(-3 - over, 0) + 0.5 * np.maximum(over - 6, 0)) / 6
+    fainter, louder = np.maximum(FAINTEST - over, 0), np.maximum(over - LOUDEST, 0)
+    always = HOLE * (fainter + 0.5 * louder) / 6
     always = always + TONELESS * np.maximum(0.6 - book.beat_tonality[beats], 0)
     # Borrowed from another scene only where the chord cannot be had otherwise: what
     # all sections share tells none of them from the others.

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hierarchy.macro.assembly import Placement
+from hierarchy.macro.loudness_range import range_of
 from hierarchy.macro.timeline import EARLY, RING, Timeline, timeline_of
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book
@@ -39,12 +40,14 @@ class Performance:
         placements: of the grains, in samples, at unit gain; see `balancing`.
         sections: number of the section that each placement is in.
         length: of the song, in samples.
+        loudness_range: LU between sections of energy 0 and of energy 1.
     """
 
     requests: Sequence[GrainRequest]
     placements: tuple[Placement, ...]
     sections: tuple[int, ...]
     length: int
+    loudness_range: float
 
 
 def perform(
@@ -114,7 +117,9 @@ def perform(
             )
             sections.append(number)
     length = starts[-1] + round(RING * sample_rate)
-    return Performance(requests, tuple(placements), tuple(sections), length)
+    return Performance(
+        requests, tuple(placements), tuple(sections), length, range_of(book)
+    )
 
 
 def border(sample_rate: int) -> tuple[int, int]:

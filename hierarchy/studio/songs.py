@@ -22,7 +22,7 @@ import numpy as np
 
 from hierarchy.devices import keep_compiled_programs, use_all_cores
 from hierarchy.export import export_song
-from hierarchy.macro.balancing import FULL, RANGE, balance
+from hierarchy.macro.balancing import FULL, balance
 from hierarchy.macro.choosing import felt_tempo
 from hierarchy.macro.grain_store import GrainStore, StoredGrains, sample_missing
 from hierarchy.macro.mastering import LOSSY_ROOM, limit
@@ -211,13 +211,14 @@ def render_first(
         length=round(plan.starts()[count] * rate),
         sample_rate=rate,
     )
-    return limit(mix(score) * np.float32(10 ** (_master_gain(plan) / 20)), rate)
+    gain = 10 ** (_master_gain(plan, performance.loudness_range) / 20)
+    return limit(mix(score) * np.float32(gain), rate)
 
 
-def _master_gain(plan: SongPlan) -> float:
+def _master_gain(plan: SongPlan, loudness_range: float) -> float:
     """Decibels that mastering will add, about: sections are as loud as was asked."""
     bars = np.array([section.bars for section in plan.sections], float)
-    asked = FULL - RANGE * (1 - np.array([s.energy for s in plan.sections]))
+    asked = FULL - loudness_range * (1 - np.array([s.energy for s in plan.sections]))
 
     def mean(heard: np.ndarray) -> float:
         power = np.average(10 ** (asked[heard] / 10), weights=bars[heard])
