@@ -25,7 +25,7 @@ from hierarchy.macro.clips import Wish, ask_for_clips
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro.grains import (
     CONTEXT,
-    TEMPERATURE,
+    UNTOLD,
     WARM_UP,
     Grain,
     GrainModel,
@@ -62,12 +62,10 @@ def grains_of(
     clips, _ = ask_for_clips(
         model, Wish(), count=count, seconds=seconds, style=style, seed=seed
     )
-    warmth = {"as songs ask": model.temperature(style), "coarse": 1.0}
-    return make_grains(
-        model,
-        [dataclasses.replace(clip, **KINDS[kind]) for clip in clips],
-        temperature=warmth.get(kind, TEMPERATURE),
-    )
+    requests = [dataclasses.replace(clip, **KINDS[kind]) for clip in clips]
+    told_all = kind == "as songs ask"
+    warm = model.temperature(style) if told_all else UNTOLD
+    return make_grains(model, requests, temperature=warm)
 
 
 def flaws_of(grain: Grain) -> list[str]:

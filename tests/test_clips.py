@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hierarchy.macro.clips import Wish, make_clips
+from hierarchy.macro.clips import Wish, ask_for_clips, make_clips
 from hierarchy.macro.originality import nearest_moments
-from hierarchy.micro.grains import GrainModel
+from hierarchy.micro.grains import GrainModel, make_grains
 from structure.errors import RequestError
 
 
@@ -29,6 +29,17 @@ def test_clips_last_as_long_as_they_were_asked_to(model, words):
     assert [clip.waveform.shape for clip in clips] == [(2, 66_150)] * 3
     assert all(np.isfinite(clip.waveform).all() for clip in clips)
     assert min(np.abs(clip.waveform).max() for clip in clips) > 1e-3
+
+
+def test_a_free_grain_is_sampled_as_the_model_learnt(model):
+    requests, places = ask_for_clips(model, None, count=1, seconds=0.5, seed=2)
+    assert not requests[0].coarse
+    (grain,) = make_grains(model, requests, temperature=1.0)
+    (clip,) = make_clips(model, None, count=1, seconds=0.5, seed=2)
+    first = places[0].lead_in - places[0].start
+    body = places[0].gain * grain.waveform[:, first : first + clip.waveform.shape[1]]
+    middle = slice(2000, 18_000)  # without the fades at its ends
+    np.testing.assert_array_equal(clip.waveform[:, middle], body[:, middle])
 
 
 def test_a_chord_that_is_asked_for_is_heard(model):

@@ -13,7 +13,7 @@ from hierarchy.macro.performing import perform
 from hierarchy.macro.timeline import EARLY
 from hierarchy.material.gestures import Book, fit_to_chords
 from hierarchy.micro.grains import (
-    TEMPERATURE,
+    UNTOLD,
     Grain,
     GrainModel,
     GrainRequest,
@@ -150,7 +150,7 @@ def make_clips(
     )
     rate = model.config.sample_rate
     length = round(seconds * rate)
-    warm = TEMPERATURE if wish is None else model.temperature(model.book(style)[0])
+    warm = UNTOLD if wish is None else model.temperature(model.book(style)[0])
 
     def sample(asked: dict[int, GrainRequest], **told) -> list[Grain]:
         grains = make_grains(model, list(asked.values()), temperature=warm, **told)

@@ -26,7 +26,7 @@ from hierarchy.macro.originality import Instead, nearest_moments, without_copies
 from hierarchy.macro.performing import Performance, perform
 from hierarchy.material.audio import write_blocks
 from hierarchy.material.moments import Nearest
-from hierarchy.micro.grains import GrainModel
+from hierarchy.micro.grains import UNTOLD, GrainModel
 from structure.composing import compose
 from structure.errors import RequestError
 from structure.plan import Moment, Section, SongPlan
@@ -241,7 +241,7 @@ def told_at(freedom: float, model: GrainModel, style: str) -> tuple[int, float]:
     """
     followed = max(0.0, 1.0 - freedom / NO_SKETCH)
     told_all = model.temperature(style)
-    temperature = told_all + (1.0 - told_all) * freedom
+    temperature = told_all + (UNTOLD - told_all) * freedom
     return int(np.ceil(followed * model.config.peaks)), temperature
 
 

@@ -39,6 +39,7 @@ WARM_UP = (
 CONTEXT = 2  # frames of levels beyond either end; one sketch frame
 DOUBT = 0.15  # levels by which the model's own past is said to be off
 TEMPERATURE = 0.75  # unless a model knows better
+UNTOLD = 1.0  # the same of grains that are told no sinusoid: as it was learnt
 CLEARER = 1.5  # what chroma is asked for is times what is wanted, without sinusoids
 
 
