@@ -98,6 +98,7 @@ def test_lists_whole_numbers_and_tables_become_what_the_fields_are(tmp_path):
         ("[training]\nlearning_rate = -1.0", "learning_rate is above 0, got -1.0"),
         ("[training]\nsteps = 50", "warmup_steps is below steps, got 100 of 50"),
         ("[training]\nema_decay = 1.0", "ema_decay is from 0 to below 1, got 1.0"),
+        ("[training]\nstart_share = 1.0", "start_share is from 0 to below 1, got 1.0"),
         ("[synth\n", "is not TOML"),
     ],
 )

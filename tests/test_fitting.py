@@ -132,6 +132,27 @@ def test_training_learns_and_hands_over_the_best_weights(unbroken):
     assert held_out_loss(model) == pytest.approx(result.best_loss, rel=0.1)
 
 
+def test_a_share_of_the_start_stays_in_what_is_judged_and_shipped(unbroken, tmp_path):
+    plain, learnt, _ = unbroken
+    config = FitConfig(**QUICK | {"start_share": 0.25})
+    told = dict(validation=HELD_OUT, config=config, out=tmp_path, resume=True)
+    with pytest.raises(Enough):
+        fit(curve(), loss_of, stop_at(27), **told)
+    model = curve()
+    result = fit(model, loss_of, batch_at, **told)
+    assert plain.best_step == result.best_step == 40
+    weights = [nnx.to_pure_dict(nnx.state(m, nnx.Param)) for m in (curve(), learnt)]
+    jax.tree.map(
+        lambda start, end, got: np.testing.assert_allclose(
+            got, 0.25 * start + 0.75 * end, rtol=1e-5, atol=1e-7
+        ),
+        *weights,
+        nnx.to_pure_dict(nnx.state(model, nnx.Param)),
+    )
+    assert result.best_loss != plain.best_loss
+    assert held_out_loss(model) == pytest.approx(result.best_loss, rel=0.1)
+
+
 class Enough(Exception):
     """Somebody pulled the plug."""
 

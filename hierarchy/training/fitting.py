@@ -131,6 +131,7 @@ def fit(
         optimizer=config.optimizer(),
         schedule=config.schedule(),
         ema_decay=config.ema_decay,
+        start_share=config.start_share,
         seed=config.seed,
         trainable=trainable,
         devices=Devices.all(),

@@ -30,6 +30,9 @@ class FitConfig:
         its weights up to the first dot; best for what lies between hidden layers.
     clip_norm: longest gradient; None lets all pass.
     ema_decay: validate and ship a running average of the weights; None does not.
+    start_share: share of the weights that training began with in those that are
+        validated and shipped: who learns from a few songs forgets less (Wortsman et
+        al., "Robust fine-tuning of zero-shot models", CVPR 2022).
     validate_every, checkpoint_every, log_every: in steps.
     patience: validations without a better one before stopping; None goes on.
     seed: of the order of batches and of what is drawn in a step.
@@ -46,6 +49,7 @@ class FitConfig:
     muon: tuple[str, ...] = ()
     clip_norm: float | None = 1.0
     ema_decay: float | None = 0.999
+    start_share: float = 0.0
     validate_every: int = 250
     checkpoint_every: int = 500
     log_every: int = 50
@@ -68,6 +72,10 @@ class FitConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name} is from 0 to below 1, got {value}")
+        if not 0 <= self.start_share < 1:
+            raise ValueError(
+                f"start_share is from 0 to below 1, got {self.start_share}"
+            )
         if not 0 <= self.final_fraction <= 1:
             raise ValueError(f"final_fraction is 0 to 1, got {self.final_fraction}")
         if self.weight_decay < 0:

@@ -125,9 +125,10 @@ class Stepper:
         seed: int,
         trainable: Any,
         devices: Devices,
+        start_share: float = 0.0,
         at_once: int | None = None,
     ):
-        """Get ready; see `fit` for the arguments.
+        """Get ready; see `fit` and `FitConfig` for the arguments.
 
         Args:
             at_once: items of a batch that each device takes at once, which an
@@ -141,12 +142,16 @@ class Stepper:
         self.devices = devices
         self._loss, self._validation_loss = loss, validation_loss
         self._optimizer, self._schedule = optimizer, schedule
-        self._ema_decay, self._seed = ema_decay, seed
+        self._ema_decay, self._start_share, self._seed = ema_decay, start_share, seed
         self._trainable = trainable
         learning, judging = _views(model)
         self._learning, self._weights, self._rest = nnx.split(learning, trainable, ...)
         self._judging = nnx.graphdef(judging)
         self._evaluate = jax.jit(self._evaluated, out_shardings=devices.replicated)
+        if start_share:
+            # A copy: the model is updated in place when training ends.
+            self._start = jax.tree.map(np.array, named_arrays(self._weights))
+            self._blend = jax.jit(self._blended, out_shardings=devices.replicated)
 
     def start(self) -> State:
         """The state before the first step; the model keeps its own arrays."""
@@ -195,14 +200,13 @@ class Stepper:
 
     def evaluate(self, state: State, batch: Batch, index: int) -> dict:
         """Scalars of a batch under the weights to ship, with the index-th key."""
-        weights = state["weights"] if state["ema"] is None else state["ema"]
+        weights = self._to_ship(state)
         return self._evaluate(weights, state["rest"], batch, np.uint32(index))
 
     def shipped(self, state: State) -> nnx.State:
         """What a model takes over: averaged weights where there are any."""
-        weights = state["weights"] if state["ema"] is None else state["ema"]
         local = jax.tree.map(
-            lambda x: jnp.asarray(np.array(x)), (weights, state["rest"])
+            lambda x: jnp.asarray(np.array(x)), (self._to_ship(state), state["rest"])
         )
         return nnx.merge_state(
             with_arrays(self._weights, local[0]), with_arrays(self._rest, local[1])
@@ -211,6 +215,13 @@ class Stepper:
     def model(self, state: State) -> nnx.Module:
         """A model of its own with the weights to ship, not in training mode."""
         return nnx.merge(self._judging, self.shipped(state))
+
+    def _to_ship(self, state: State) -> dict:
+        """Averaged weights where there are any, with a share of those of the start."""
+        weights = state["weights"] if state["ema"] is None else state["ema"]
+        if not self._start_share:
+            return weights
+        return self._blend(weights, self._start)
 
     def _compiled(self, state: State, batch: Batch, flag: jax.Array) -> Callable:
         """The step for batches of these shapes."""
@@ -294,6 +305,13 @@ class Stepper:
         return {
             name: (decay * old + (1 - decay) * weights[name]).astype(old.dtype)
             for name, old in state["ema"].items()
+        }
+
+    def _blended(self, weights: Mapping, start: Mapping) -> dict:
+        share = self._start_share
+        return {
+            name: ((1 - share) * learnt + share * start[name]).astype(learnt.dtype)
+            for name, learnt in weights.items()
         }
 
     def _evaluated(self, weights, rest, batch, index):
