@@ -264,11 +264,12 @@ def _close(folder: AlbumFolder, album: AlbumPlan, manifest: Manifest) -> Manifes
 
 def _loudness_of(path: Path, songs: Sequence[SongFacts]) -> float | None:
     """Of the files themselves, one after the other: what a listener will measure."""
-    powers = []
+    meter = None
     for song in songs:
-        meter = LoudnessMeter(inspect_audio(path / song.file).sample_rate)
+        meter = meter or LoudnessMeter(inspect_audio(path / song.file).sample_rate)
         for block in blocks(path / song.file):
             meter.hear(block)
-        powers.append(powers_of(meter.tenths, meter.samples, meter.sample_rate))
-    heard = album_loudness(powers)
+    if meter is None:
+        return None
+    heard = album_loudness([powers_of(meter.tenths, meter.samples, meter.sample_rate)])
     return None if heard is None else round(heard, 2)

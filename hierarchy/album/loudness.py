@@ -26,6 +26,7 @@ from hierarchy.material.loudness import (
 from structure.files import whole_file
 
 MOST_DRIVE = 24.0  # decibels beyond which songs would be crushed rather than loud
+_FAINTEST = 1e-20  # power of a tenth of a second below which nothing is heard
 _NEAR = 0.01  # LU at which the search for the gain ends
 _TRIES = 20
 
@@ -63,8 +64,10 @@ class Notes:
             tenth = max(1, round(0.1 * self.sample_rate))
             where = np.arange(left.size) * STEP // tenth
             where = np.minimum(where, len(tenths) - 1)
-            share = np.bincount(where, np.square(left), len(tenths))
-            share /= np.maximum(np.bincount(where, minlength=len(tenths)), 1)
+            # What is limited is what is loud, and counts for more than the rest.
+            power = np.square(self.peaks, dtype=np.float64)
+            share = np.bincount(where, power * np.square(left), len(tenths))
+            share /= np.maximum(np.bincount(where, power, len(tenths)), _FAINTEST)
             tenths = tenths * factor**2 * share
         return powers_of(tenths, self.samples, self.sample_rate)
 
