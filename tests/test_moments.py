@@ -1,5 +1,6 @@
 """A copy is found out, at any gain and in some noise; other music is not taken for one."""
 
+import librosa
 import numpy as np
 import pytest
 
@@ -48,6 +49,19 @@ def test_a_copy_is_found_under_noise_and_at_another_rate(moments):
     assert moments.nearest(copy + 0.1 * level * noise, RATE).song == "song 5"
     doubled = np.repeat(copy, 2, axis=1)
     assert moments.nearest(doubled, 2 * RATE).song == "song 5"
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.1, 1.25])
+def test_a_copy_at_another_tempo_is_found_too(moments, speed):
+    def played(seed: int) -> np.ndarray:
+        piece = song(seed)[:, 3 * RATE : 5 * RATE]
+        return librosa.effects.time_stretch(piece, rate=speed)
+
+    found = moments.nearest(played(3), RATE)
+    assert found.song == "song 3"
+    assert 2.8 <= found.seconds <= 4.2
+    assert found.likeness > 0.95
+    assert moments.nearest(played(103), RATE).likeness < found.likeness - 0.05
 
 
 def test_other_music_is_less_alike_than_any_copy(moments):

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import librosa
@@ -34,7 +36,8 @@ _LOOKS_A_SECOND = 40
 _SLICES, _BANDS, _NUMBERS = 8, 40, 64
 _RANGE_DB = 50.0  # what lies further below the loudest of a moment is not heard
 TRANSPOSED = range(-6, 7)  # semitones
-LIKELY, FINE = 2, 0.05  # transpositions that are looked at in finer steps, in seconds
+SPEEDS = (0.8, 0.9, 1.0, 1.1, 1.25)  # times as fast
+LIKELY, FINE = 2, 0.05  # of these that are looked at in finer steps, in seconds
 _FEWEST = 4  # slices that are compared
 _SILENT = 1e-4  # rms; a moment quieter than this is like nothing
 
@@ -80,9 +83,10 @@ class Moments:
     def nearest(self, waveform: np.ndarray, sample_rate: int) -> Nearest | None:
         """The moment that some second of a sound is most like.
 
-        It is heard in every transposition up to a tritone, so that a copy in another
-        key is found out too. A sound shorter than a second, such as a quick bar of two
-        beats, is compared with the beginnings of moments.
+        It is heard in every transposition up to a tritone, and in the likeliest of them
+        as if it had been played faster or slower, so that a copy in another key or at
+        another tempo is found out too. A sound shorter than a second, such as a quick
+        bar of two beats, is compared with the beginnings of moments.
 
         Args:
             waveform: float32 [channels, samples].
@@ -100,17 +104,21 @@ class Moments:
             return None
         mono = np.asarray(waveform, np.float32).mean(axis=0)
         power = _power(mono, sample_rate)
-        rough, fine = (
-            _sounding(mono, sample_rate, step=step, slices=slices)
-            for step in (STEP, FINE)
-        )
-        if not len(rough):
-            return None
         known = self._known if slices == _SLICES else self._beginnings(slices)
 
-        def best(semitones: int, starts: np.ndarray) -> tuple[float, int]:
+        def best(semitones: int, speed: float, step: float) -> tuple[float, int]:
+            starts = _sounding(
+                mono, sample_rate, step=step, looks=_looks(slices, speed)
+            )
+            if not len(starts):
+                return -1.0, -1
             patches = _patches(
-                power, sample_rate, starts, slices=slices, semitones=semitones
+                power,
+                sample_rate,
+                starts,
+                slices=slices,
+                semitones=semitones,
+                speed=speed,
             )
             patches = patches - self.middle[: slices * _BANDS]
             if slices == _SLICES:
@@ -121,8 +129,14 @@ class Moments:
             found = int(alike.argmax())
             return float(alike[found]), found
 
-        likely = sorted(TRANSPOSED, key=lambda n: best(n, rough), reverse=True)[:LIKELY]
-        likeness, found = max(best(n, fine) for n in likely)
+        def likely(ways: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+            return sorted(ways, key=lambda way: best(*way, STEP), reverse=True)[:LIKELY]
+
+        in_keys = [key for key, _ in likely((key, 1.0) for key in TRANSPOSED)]
+        ways = likely(itertools.product(in_keys, SPEEDS))
+        likeness, found = max(best(*way, FINE) for way in ways)
+        if found < 0:
+            return None
         return Nearest(
             self.songs[self.song[found]],
             round(float(self.seconds[found]), 2),
@@ -226,16 +240,16 @@ def _bands(sample_rate: int, bins: int, semitones: int) -> np.ndarray:
     return beyond[:, :bins]
 
 
-def _looks(slices: int) -> int:
-    """How many looks so many slices of a moment are."""
-    return slices * round(SECONDS * _LOOKS_A_SECOND) // _SLICES
+def _looks(slices: int, speed: float = 1.0) -> int:
+    """How many looks so many slices of a moment are, played so many times as fast."""
+    return math.ceil(slices * round(SECONDS * _LOOKS_A_SECOND) // _SLICES / speed)
 
 
 def _sounding(
-    mono: np.ndarray, sample_rate: int, *, step: float, slices: int = _SLICES
+    mono: np.ndarray, sample_rate: int, *, step: float, looks: int | None = None
 ) -> np.ndarray:
-    """The looks at which moments of so many slices begin that are not silent, int."""
-    hop, looks = sample_rate // _LOOKS_A_SECOND, _looks(slices)
+    """The looks at which moments of so many looks begin that are not silent, int."""
+    hop, looks = sample_rate // _LOOKS_A_SECOND, looks or _looks(_SLICES)
     every = round(step * _LOOKS_A_SECOND)
     starts = np.arange(0, 1 + len(mono) // hop - looks, every)
     rms = [np.sqrt(np.square(mono[s * hop :][: looks * hop]).mean()) for s in starts]
@@ -249,15 +263,16 @@ def _patches(
     *,
     slices: int = _SLICES,
     semitones: int = 0,
+    speed: float = 1.0,
 ) -> np.ndarray:
     """Moments of a sound, float32 [moments, slices * bands].
 
     They begin at `starts`, are as long as so many slices, and are heard as if the
-    sound had not been transposed.
+    sound had not been transposed, nor played so many times as fast.
     """
     mel = (_bands(sample_rate, len(power), semitones) @ power).T
     looks = _looks(slices)
-    inside = starts[:, None] + np.arange(looks)[None]
+    inside = starts[:, None] + (np.arange(looks) / speed).astype(int)[None]
     cut = mel[inside].reshape(len(starts), slices, looks // slices, _BANDS)
     decibels = 10 * np.log10(cut.mean(axis=2).reshape(-1, slices * _BANDS) + 1e-12)
     loudest = decibels.max(axis=1, keepdims=True)
