@@ -6,9 +6,9 @@ Each variant is the default's recipe with something changed, trained from the st
 same recordings for as many minutes, whatever its steps cost. Printed are what a second of
 sound costs, the steps that were had, bits of held-out music in the steps of 16-bit sound
 (see `classic.py`; so they compare across bands and classes), and how truly grains answer
-when they are told all (see `fidelity.py`; medians over all styles). The rate is that of the
-corpora: bits a sample compare at one rate only. A few minutes tell which way is better, not
-by how much in the end.
+when they are told all, and no sinusoid (see `fidelity.py`; medians over all styles). The
+rate is that of the corpora: bits a sample compare at one rate only. A few minutes tell
+which way is better, not by how much in the end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hierarchy.micro.learning import GrainRecipe
 from hierarchy.micro.likelihood import Classes
 from hierarchy.micro.wavenet import WaveNetConfig
 
-TOLD = "freedom 0"
+TOLD, UNTOLD = "freedom 0", "freedom 1"
 
 
 class UniformClasses(Classes):
@@ -83,7 +83,14 @@ VARIANTS = {
 LESSONS = {
     "no sketch thinned": {"thinned": 0.0},
     "every sketch thinned": {"thinned": 1.0},
-    "no noise over the past": {"past_noise": 0.0},
+    "no noise over the past": {"past_noise": 0.0, "past_colour": 0.0},
+    "no colour over the past": {"past_colour": 0.0},
+    "no condition dropped": {
+        "without_sketch": 0.0,
+        "without_coarse": 0.0,
+        "without_style": 0.0,
+    },
+    "half without a sketch": {"without_sketch": 0.5},
 }
 FITS = {
     "no running average": {"ema_decay": None},
@@ -121,19 +128,24 @@ def main() -> None:
         learnt = dataclasses.replace(recipe, fit=fitting, lessons=lessons)
         net, row = trained(config, learnt, opened, Budget(asked.minutes))
         model = GrainModel(net, {})
-        rows = [
-            heard
-            for folder in asked.corpora
-            for heard in answers(model, folder, [TOLD], count=asked.count)[TOLD]
-        ]
-        found = medians_of(rows)
-        report[name] = row | {column: found[column] for column in HEARD}
+        rows: dict[str, list] = {}
+        for folder in asked.corpora:
+            heard = answers(model, folder, [TOLD, UNTOLD], count=asked.count)
+            for kind, some in heard.items():
+                rows.setdefault(kind, []).extend(some)
+        told, untold = medians_of(rows[TOLD]), medians_of(rows[UNTOLD])
+        report[name] = row | {column: told[column] for column in HEARD}
+        report[name] |= {
+            "untold chroma": medians_of(rows[f"{UNTOLD}, asked"])["chroma"],
+            "untold bass": untold["bass"],
+            "untold bright": untold["bright"],
+        }
         print(f"\n{name}: {report[name]}", flush=True)
     columns = list(next(iter(report.values())))
     columns.remove("residual")
-    print(" " * 28 + "".join(f"{column[:9]:>11}" for column in columns))
+    print(" " * 28 + "".join(f"{column[:13]:>15}" for column in columns))
     for name, row in report.items():
-        print(f"{name:28}" + "".join(f"{row[column]:11.3f}" for column in columns))
+        print(f"{name:28}" + "".join(f"{row[column]:15.3f}" for column in columns))
     write_report(report, asked.json)
 
 

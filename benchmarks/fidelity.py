@@ -14,8 +14,8 @@ the model's own file.
 Columns: chroma: cosine of constant-Q chroma; loud: correlation of the level in dB;
 loud_db: how far it is off, dB; onsets: F within 30 ms; bright: correlation of the
 spectral centroid in octaves; lsd: log-spectral distance, dB; mel: the same over 64 mel
-bands; noise: dB by which the valleys between partials are filled; chords: share of bars
-heard as the asked triad.
+bands; noise: dB by which the valleys between partials are filled; bass: how much more of the power
+lies below 110 Hz, dB; chords: share of bars heard as the asked triad.
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ from hierarchy.micro.learning import features_of
 from structure.plan import Section, SongPlan
 
 SECONDS = 3.0
+BASS = 110.0  # Hz
 QUIETEST = -60.0  # dB below the loudest; what lies lower counts as equally silent
 COLUMNS = (
-    "chroma", "loud", "loud_db", "onsets", "bright", "lsd", "mel", "noise", "chords",
+    "chroma", "loud", "loud_db", "onsets", "bright", "lsd", "mel", "noise", "bass",
+    "chords",
 )  # fmt: skip
 FREEDOMS = {f"freedom {x:g}": x for x in (0.0, 0.25, 0.5, 0.75, 1.0)}
 KINDS = (*FREEDOMS, "as rendered")  # the last at freedom 0
@@ -91,6 +93,7 @@ def compare(real: np.ndarray, made: np.ndarray, rate: int) -> dict[str, float]:
         "lsd": float(np.median(np.sqrt(np.mean((logs[0] - logs[1]) ** 2, axis=0)))),
         "mel": float(np.median(np.sqrt(np.mean((mels[0] - mels[1]) ** 2, axis=0)))),
         "noise": gaps[0] - gaps[1],
+        "bass": _bass(spectra[1], rate) - _bass(spectra[0], rate),
     }
 
 
@@ -195,6 +198,13 @@ def _gaps(logs: np.ndarray, rate: int) -> float:
     here = logs[(hertz > 300) & (hertz < 3000)]
     top = scipy.ndimage.maximum_filter1d(here, 7, axis=0)
     return float(np.median(top - scipy.ndimage.minimum_filter1d(here, 7, axis=0)))
+
+
+def _bass(spectrum: np.ndarray, rate: int) -> float:
+    """Share of the power below BASS, dB, not below QUIETEST."""
+    low = librosa.fft_frequencies(sr=rate, n_fft=2048) < BASS
+    power = np.square(spectrum).sum(axis=1)
+    return float(_decibels(np.sqrt(power[low].sum() / max(power.sum(), 1e-12))))
 
 
 def _cosine(one: np.ndarray, two: np.ndarray) -> float:

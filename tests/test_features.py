@@ -7,10 +7,12 @@ from hierarchy.material.features import (
     BANDS,
     FLOOR,
     HOP,
+    OCTAVES,
     Features,
     chroma_of,
     measure,
     middle_and_side,
+    octaves_of,
     whole_frames,
     with_bands,
 )
@@ -79,6 +81,27 @@ def test_chroma_rotates_as_the_music_is_transposed(a_minor):
     )
     rotated = np.roll(chroma_of(sketch), 5, axis=1)[5:-5]
     np.testing.assert_allclose(chroma_of(fourth)[5:-5], rotated, atol=0.05)
+
+
+def test_octaves_say_how_high_sinusoids_lie():
+    frequency = np.float32([[50, 109, 111, 300, 2000], [0, 0, 0, 0, 0]])
+    middle = np.complex64([[0, 3, 4j, 0, 0], [0, 0, 0, 0, 0]])
+    side = np.complex64([[0, 0, 0, 0, -2], [0, 0, 0, 0, 0]])
+    octaves = octaves_of(Sketch(frequency, middle, side))
+    assert octaves.shape == (2, 2, 1 + len(OCTAVES))
+    np.testing.assert_allclose(octaves[0, 0], [0.6, 0.8, 0, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(octaves[1, 0], [0, 0, 0, 0, 0, 1], atol=1e-6)
+    np.testing.assert_array_equal(octaves[:, 1], 0)
+
+
+def test_octaves_rise_with_the_music_and_not_with_its_level(a_minor):
+    octaves = a_minor.octaves()
+    assert octaves.shape == (2, a_minor.frames, 1 + len(OCTAVES))
+    sketch = a_minor.sketch
+    higher = Sketch(2 * sketch.frequency, 0.1 * sketch.middle, 0.1 * sketch.side)
+    lower = octaves[0, 10:-10]
+    risen = octaves_of(higher).repeat(2, axis=1)[0, 10 : a_minor.frames - 10]
+    np.testing.assert_allclose(risen[:, 1:5], lower[:, :4], atol=0.02)
 
 
 def test_there_are_two_frames_for_each_frame_of_the_sketch(a_minor):

@@ -279,3 +279,53 @@ def test_a_share_of_windows_hears_the_true_past(true_past):
         assert noisy.mean() == pytest.approx(0.2, abs=0.02)
         spread = np.std(past[~heard_true] - 1, axis=(1, 2))
         np.testing.assert_allclose(spread / noisy, 1, atol=0.2)
+
+
+def of_colours(shape, *, most=20.0, count=100, noise=0.0):
+    """Pasts in which the lows are other than they were, [count, steps, bands]."""
+    keys = jax.random.split(jax.random.key(0), count)
+    return jax.vmap(
+        lambda key: doubtful(
+            shape, key, past_noise=noise, past_colour=most, true_past=0.0
+        )
+    )(keys)
+
+
+def test_lows_of_the_past_are_raised_and_lowered_and_its_level_stays():
+    shape = jax.random.normal(jax.random.key(1), [1024, 2])
+    past, _ = of_colours(shape)
+    for one in np.asarray(past):
+        level = np.square(shape).mean(axis=0)
+        np.testing.assert_allclose(np.square(one).mean(axis=0), level, rtol=1e-3)
+
+    def lows(x):
+        power = np.square(np.abs(np.fft.rfft(np.asarray(x), axis=-2)))
+        share = power[..., 1:12, :].sum(axis=-2) / power.sum(axis=-2)
+        return 10 * np.log10(share.mean(axis=-1))
+
+    changed = lows(past) - lows(shape)
+    assert -20 < changed.min() < -10 and 5 < changed.max() <= 10
+    np.testing.assert_array_equal(of_colours(shape, most=0.0)[0][0], shape)
+
+
+def test_a_coloured_past_says_nothing_of_what_is_to_come():
+    shape = jax.random.normal(jax.random.key(1), [512, 1])
+    past, _ = of_colours(shape, count=20)
+    other, _ = of_colours(shape.at[256:].multiply(-3.0), count=20)
+    # But for its level, one number for all of it.
+    ratio = np.asarray(past[:, :256] / other[:, :256])
+    np.testing.assert_allclose(ratio / ratio[:, :1], 1, rtol=1e-3)
+
+
+def test_the_more_doubt_the_more_colour():
+    shape = jax.random.normal(jax.random.key(1), [512, 1])
+    past, doubt = of_colours(shape, count=400, noise=1e-3)
+    off = np.abs(np.asarray(past) - np.asarray(shape)).mean(axis=(1, 2))
+    little, much = (off[np.asarray(x)] for x in (doubt < 3e-4, doubt > 7e-4))
+    assert little.mean() < 0.6 * much.mean()
+
+
+def test_colour_is_in_decibels_from_0_up():
+    assert LessonConfig(past_colour=20.0).past_colour == 20.0
+    with pytest.raises(ValueError, match="past_colour"):
+        LessonConfig(past_colour=-1.0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.performing import LEAD, perform
 from hierarchy.macro.timeline import EARLY, RING, _attack, _octaves_brighter
-from hierarchy.material.features import BANDS, HOP, chroma_of
+from hierarchy.material.features import BANDS, HOP, chroma_of, octaves_of
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord
 from structure.plan import BEATS_PER_BAR, Section, SongPlan
@@ -149,6 +149,11 @@ def test_the_chords_that_were_asked_are_what_is_asked_of_the_grains(book):
         np.testing.assert_allclose(
             chroma_of(sketch)[2:-3].repeat(2, axis=0),
             request.chroma[4:-4][: 2 * (len(sketch) - 5)],
+            atol=1e-3,
+        )
+        np.testing.assert_allclose(
+            octaves_of(sketch)[:, 2:-3].repeat(2, axis=1),
+            request.octaves[:, 4:-4][:, : 2 * (len(sketch) - 5)],
             atol=1e-3,
         )
 

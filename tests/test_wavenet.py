@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hierarchy.material.features import OCTAVES
 from hierarchy.micro import conditions
 from hierarchy.micro.wavenet import neighbours
 from tests.small_worlds import forward, random_request, tiny_config, tiny_net
@@ -103,6 +104,7 @@ def test_the_network_is_as_wide_as_what_describes_a_frame(bands):
     random, frames = np.random.default_rng(0), 3
     described = conditions.describe(
         chroma=random.random([frames, 12]),
+        octaves=random.random([frames, 1 + len(OCTAVES)]),
         levels=random.random([frames, bands]),
         brightness=random.random(frames),
         onset=random.random(frames),

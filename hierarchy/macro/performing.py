@@ -224,6 +224,7 @@ def _cut(
         amplitude=np.stack([np.abs(sketch.middle), np.abs(sketch.side)]),
         phase=timeline.phase[:, drawn],
         chroma=timeline.chroma[here],
+        octaves=timeline.octaves[:, here],
         style=style,
         seed=seed,
         coarse=coarse,

@@ -14,7 +14,7 @@ import numpy as np
 from hierarchy.macro.choosing import beat_chords, transpositions
 from hierarchy.macro.retuning import WIDE, drawn_power, made_up, retune
 from hierarchy.material import sketch as sinusoids
-from hierarchy.material.features import FLOOR, chroma_of
+from hierarchy.material.features import FLOOR, chroma_of, octaves_of
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book
 from hierarchy.material.sketch import Sketch
@@ -43,6 +43,7 @@ class Timeline:
     sketch: Sketch  # frames // 2
     phase: np.ndarray  # [2, frames // 2, peaks]
     chroma: np.ndarray  # [frames, 12]
+    octaves: np.ndarray  # [2, frames, octaves]
 
 
 def timeline_of(
@@ -137,9 +138,17 @@ def timeline_of(
         ]
     )
     place = (middle % 1.0).astype(np.float32)
-    chroma = chroma_of(sketch).repeat(2, axis=0)
     return Timeline(
-        before, levels, brightness, onset, tonality, place, sketch, phase, chroma
+        before,
+        levels,
+        brightness,
+        onset,
+        tonality,
+        place,
+        sketch,
+        phase,
+        chroma_of(sketch).repeat(2, axis=0),
+        octaves_of(sketch).repeat(2, axis=1),
     )
 
 

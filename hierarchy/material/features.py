@@ -22,6 +22,7 @@ from structure.files import whole_file
 
 HOP = 512  # samples between frames; a sketch has one frame for every two of these
 FLOOR = 1e-5  # level that counts as silence, -100 dBFS
+OCTAVES = (110.0, 220.0, 440.0, 880.0, 1760.0)  # Hz between which pitches lie
 BANDS = 16  # half as many steps a second as 8, and a floor of noise twice as fine
 
 
@@ -58,6 +59,10 @@ class Features:
     def chroma(self) -> np.ndarray:
         """Strength of each pitch class, float32 [frames, 12], largest 1 (or all 0)."""
         return chroma_of(self.sketch, self.tuning).repeat(2, axis=0)[: self.frames]
+
+    def octaves(self) -> np.ndarray:
+        """How high pitches lie, float32 [2, frames, octaves]; see `octaves_of`."""
+        return octaves_of(self.sketch).repeat(2, axis=1)[:, : self.frames]
 
     def write(self, path: str | Path) -> None:
         """Write as .npz, compactly: float16 but for frequencies."""
@@ -128,6 +133,24 @@ def chroma_of(sketch: Sketch, tuning: float = 0.0) -> np.ndarray:
     np.add.at(chroma, (row, (below + 1) % 12), loud * share)
     top = chroma.max(axis=1, keepdims=True)
     return np.where(top > 10 * FLOOR, chroma / np.maximum(top, FLOOR), 0.0)
+
+
+def octaves_of(sketch: Sketch) -> np.ndarray:
+    """How much of each frame of a sketch lies in which octave.
+
+    The DESCRIBING strongest sinusoids below, between and above OCTAVES: the square root
+    of their share of the frame's power, for middle and side.
+
+    Returns:
+        float32 [2, frames, 1 + len(OCTAVES)], zeros where there is no sinusoid.
+    """
+    sketch = sketch.strongest(DESCRIBING)
+    octave = np.searchsorted(OCTAVES, sketch.frequency, side="right")
+    inside = octave[..., None] == np.arange(1 + len(OCTAVES))
+    power = np.square(np.abs(np.stack([sketch.middle, sketch.side])))
+    power = np.einsum("ctp,tpo->cto", power, inside)
+    total = power.sum(axis=-1, keepdims=True)
+    return np.sqrt(power / np.maximum(total, FLOOR**2)).astype(np.float32)
 
 
 def middle_and_side(waveform: np.ndarray) -> np.ndarray:

@@ -4,9 +4,10 @@ Told its sinusoids, a model answers nearly alike whatever the seed. Told how lou
 bright it should be and which pitches are heard, it sometimes plays others: then a few
 candidates are sampled and heard with the measures that requests are made with, and the
 one is kept whose chroma is most like the chroma that was asked for and whose brightness
-moves most as it was asked to.
+moves most as it was asked to. Each after the first is told what the best so far lacked.
 
-Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021.
+Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021; asking anew
+for what was heard to be missing after Madaan et al., "Self-Refine", 2023.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from hierarchy.micro.grains import (
 CANDIDATES = 4  # of a request without sinusoids; measured in benchmarks/RESULTS.md
 BRIGHT = 0.2  # what brightness counts, where chroma counts 1
 LOUD = 40.0  # dB below the loudest frame; what is heard of quieter ones does not count
+LACKED = 0.7  # of what is heard to lack in chroma is asked for beyond it
 STILL = 1e-3  # octaves of brightness that are no movement
 
 
@@ -57,7 +59,7 @@ def best_grains(
         for number in range(max(counts, default=0))
     ]
     work = [sum(requests[place].frames for place in places) for places in rounds]
-    best: dict[int, tuple[float, Grain]] = {}
+    best: dict[int, _Heard] = {}
     for number, places in enumerate(rounds):
         before, share = sum(work[:number]), work[number]
 
@@ -67,16 +69,33 @@ def best_grains(
 
         grains = make_grains(
             model,
-            [_candidate(requests[place], number) for place in places],
+            [_candidate(requests[place], number, best.get(place)) for place in places],
             temperature=temperature,
             progress=report,
         )
         for place, grain in zip(places, grains, strict=True):
             grain = dataclasses.replace(grain, request=requests[place])
-            worth = _worth(grain) if counts[place] > 1 else 0.0
-            if place not in best or worth > best[place][0]:
-                best[place] = worth, grain
-    return [best[place][1] for place in range(len(requests))]
+            heard = _Heard.of(grain) if counts[place] > 1 else _Heard(grain)
+            if place not in best or heard.worth > best[place].worth:
+                best[place] = heard
+    return [best[place].grain for place in range(len(requests))]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Heard:
+    """A candidate, how well it answers, and its chroma, [frames, 12]."""
+
+    grain: Grain
+    worth: float = 0.0
+    chroma: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, grain: Grain) -> _Heard:
+        bands = grain.request.levels.shape[-1]
+        heard = measure(grain.waveform, grain.sample_rate, bands=bands)
+        bright = brightness_likeness(grain.request, heard)
+        worth = chroma_likeness(grain.request, heard) + BRIGHT * bright
+        return cls(grain, worth, _heard_chroma(grain.request, heard))
 
 
 def chroma_likeness(request: GrainRequest, heard: Features) -> float:
@@ -87,8 +106,7 @@ def chroma_likeness(request: GrainRequest, heard: Features) -> float:
         heard: features of its grain, with as many bands; see `features.measure`.
     """
     inside, loud = _loud_frames(request)
-    sketch = heard.sketch.strongest(request.frequency.shape[-1])
-    chroma = chroma_of(sketch).repeat(2, axis=0)[: request.frames]
+    chroma = _heard_chroma(request, heard)
     asked, found = request.chroma[inside][loud], chroma[loud]
     norms = np.linalg.norm(asked, axis=1) * np.linalg.norm(found, axis=1)
     cosines = (asked * found).sum(axis=1)[norms > 0] / norms[norms > 0]
@@ -115,15 +133,22 @@ def _loud_frames(request: GrainRequest) -> tuple[slice, np.ndarray]:
     return inside, level > level.max() * 10 ** (-LOUD / 10)
 
 
-def _worth(grain: Grain) -> float:
-    bands = grain.request.levels.shape[-1]
-    heard = measure(grain.waveform, grain.sample_rate, bands=bands)
-    bright = brightness_likeness(grain.request, heard)
-    return chroma_likeness(grain.request, heard) + BRIGHT * bright
+def _heard_chroma(request: GrainRequest, heard: Features) -> np.ndarray:
+    sketch = heard.sketch.strongest(request.frequency.shape[-1])
+    return chroma_of(sketch).repeat(2, axis=0)[: request.frames]
 
 
-def _candidate(request: GrainRequest, number: int) -> GrainRequest:
+def _candidate(
+    request: GrainRequest, number: int, best: _Heard | None = None
+) -> GrainRequest:
+    """Another candidate, told to make up for what the best so far lacks."""
     if number == 0:
         return request
+    chroma = request.chroma
+    if best is not None:
+        inside, _ = _loud_frames(request)
+        lacked = LACKED * (chroma[inside] - best.chroma)
+        beyond = [(inside.start, len(chroma) - inside.stop), (0, 0)]
+        chroma = np.maximum(chroma + np.pad(lacked, beyond, mode="edge"), 0)
     seed = seed_from(request.seed, "candidate", number)
-    return dataclasses.replace(request, seed=seed)
+    return dataclasses.replace(request, seed=seed, chroma=chroma.astype(np.float32))

@@ -1,7 +1,7 @@
 """What a grain is asked for, as the numbers that enter the WaveNet.
 
 There are three levels of detail. *Free*: nothing but the style. *Coarse*: chroma,
-levels, brightness, attack, tonality and place in the beat, frame by frame. *Sketch*:
+octaves, levels, brightness, attack, tonality and place in the beat, frame by frame. *Sketch*:
 also a few sinusoids, rendered, split into bands and divided by the same gains as the
 sound itself. Flags say which of them a request carries, and training drops them at
 random, so that one model speaks at every level. One more number says how far the past
@@ -20,22 +20,24 @@ import numpy as np
 from hierarchy.material import bands as filterbank
 from hierarchy.material import sketch as sinusoids
 from hierarchy.material.companding import to_shape
-from hierarchy.material.features import FLOOR
+from hierarchy.material.features import FLOOR, OCTAVES
 from hierarchy.material.features import HOP as FRAME
 
 FLAGS = 4  # side, coarse, share of the sketch, doubt
 DOUBT_UNIT = 0.4  # levels of noise over the past that are written as 1
+PITCHES = 12 + 1 + len(OCTAVES)  # classes, and how high they lie
 EXTRAS = 3 + 3  # brightness, onset, tonality; beat as cosine, sine, known
 
 
 def width(bands: int) -> int:
     """How many numbers describe a frame."""
-    return 12 + bands + EXTRAS + FLAGS
+    return PITCHES + bands + EXTRAS + FLAGS
 
 
 def describe(
     *,
     chroma: np.ndarray,
+    octaves: np.ndarray,
     levels: np.ndarray,
     brightness: np.ndarray,
     onset: np.ndarray,
@@ -47,6 +49,7 @@ def describe(
 
     Args:
         chroma: float [frames, 12], largest 1.
+        octaves: float [frames, 1 + len(OCTAVES)], see `octaves_of`.
         levels: rms of each band, float [frames, bands].
         brightness, onset, tonality, beat: float [frames], as in `Features`.
         is_side: whether this is the side signal.
@@ -59,6 +62,7 @@ def describe(
     turn = 2 * np.pi * beat
     columns = [
         chroma,
+        octaves,
         np.log(np.maximum(levels, FLOOR)) / 4 + 1,
         brightness[:, None] / 2,
         onset[:, None],

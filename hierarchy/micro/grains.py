@@ -55,6 +55,7 @@ class GrainRequest:
         frequency: Hz, float32 [(WARM_UP + frames) // 2 + 3, peaks].
         amplitude, phase: float32 [2, (WARM_UP + frames) // 2 + 3, peaks].
         chroma: float32 [WARM_UP + frames + 4, 12].
+        octaves: float32 [2, WARM_UP + frames + 4, 1 + len(OCTAVES)], see `octaves_of`.
         style: its number among the model's styles, -1 for none.
         seed: decides the noise.
         coarse: whether the coarse description is given.
@@ -70,6 +71,7 @@ class GrainRequest:
     amplitude: np.ndarray
     phase: np.ndarray
     chroma: np.ndarray
+    octaves: np.ndarray
     style: int
     seed: int
     coarse: bool = True
@@ -223,6 +225,7 @@ def request_like(
         amplitude=np.abs(pair),
         phase=np.angle(pair),
         chroma=features.chroma()[at],
+        octaves=features.octaves()[:, at],
         style=style,
         seed=seed,
     )
@@ -366,6 +369,7 @@ def _row(request: GrainRequest, channel: int, length: int, peaks: int) -> dict:
     # Guidance: with no sinusoid to follow, a condition is answered less than it says.
     described = conditions.describe(
         chroma=request.chroma * (1.0 if given else CLEARER),
+        octaves=request.octaves[channel],
         levels=request.levels[channel],
         brightness=request.brightness,
         onset=request.onset,

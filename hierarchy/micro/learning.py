@@ -53,6 +53,8 @@ class LessonConfig:
     without_sketch, without_coarse, without_style: share of windows that lack it.
     thinned: share of the others whose sketch is thinned to a random few sinusoids.
     past_noise: most noise that is laid over the past, in levels; see `training_sums`.
+    past_colour: most decibels by which the past's lows are changed where there is most
+        noise: without it, grains that are told no sinusoid lose their bass.
     true_past: share of windows whose past is the true one nevertheless: more of them
         have fewer bits, and answer less truly when they sample.
     matmul: precision of matrix products in training. "default" is what the device
@@ -68,6 +70,7 @@ class LessonConfig:
     without_style: float = 0.1
     thinned: float = 0.4
     past_noise: float = 0.4
+    past_colour: float = 20.0
     true_past: float = 0.0
     matmul: Literal["default", "bfloat16", "tensorfloat32", "float32"] = "default"
 
@@ -78,6 +81,8 @@ class LessonConfig:
             raise ValueError(f"batch_size starts at 0, got {self.batch_size}")
         for field in dataclasses.fields(self):
             share = getattr(self, field.name)
+            if field.name == "past_colour" and share >= 0:
+                continue  # decibels
             if isinstance(field.default, float) and not 0 <= share <= 1:
                 raise ValueError(f"{field.name} is from 0 to 1, got {share}")
 
@@ -167,6 +172,7 @@ def fit_grains(
                 window,
                 keys,
                 past_noise=lessons.past_noise,
+                past_colour=lessons.past_colour,
                 true_past=lessons.true_past,
             )
 

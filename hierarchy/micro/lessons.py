@@ -141,10 +141,11 @@ def lesson(
         ).astype(np.float16)
         for one, levels in zip(pair[:channels], features.levels, strict=False)
     ]
-    chroma = features.chroma()
+    chroma, octaves = features.chroma(), features.octaves()
     frames = [
         conditions.describe(
             chroma=chroma,
+            octaves=octaves[channel],
             levels=features.levels[channel],
             brightness=features.brightness,
             onset=features.onset,

@@ -73,18 +73,27 @@ def training_sums(
     keys: jax.Array,
     *,
     past_noise: float = 0.0,
+    past_colour: float = 0.0,
     true_past: float = 0.0,
 ) -> Sums:
     """Weighted bits per sample, with a key for each window; see `Additive`.
 
     The past that the model hears is made uncertain by noise of up to `past_noise`
-    times the level, another amount for each window, which it is told; but for a share
-    of the windows, `true_past`, which teach what can be known. A model that always
-    heard the true past trusts its own too much when it samples, and its errors grow.
+    times the level, another amount for each window, which it is told; and the more noise,
+    the more its lows are raised or lowered, by up to `past_colour` decibels. But for a
+    share of the windows, `true_past`, which teach what can be known. A model that always
+    heard the true past trusts its own too much when it samples, and its errors grow: it
+    would go on without the bass that was asked for where its past has none.
     """
 
     def heard_as(shape, key):
-        return doubtful(shape, key, past_noise=past_noise, true_past=true_past)
+        return doubtful(
+            shape,
+            key,
+            past_noise=past_noise,
+            past_colour=past_colour,
+            true_past=true_past,
+        )
 
     bits, heard = _bits(model, window, *jax.vmap(heard_as)(window.shape, keys))
     weights = heard * jnp.asarray(band_weights(model.config.bands))[None, None]
@@ -95,14 +104,43 @@ def training_sums(
 
 
 def doubtful(
-    shape: jax.Array, key: jax.Array, *, past_noise: float, true_past: float
+    shape: jax.Array,
+    key: jax.Array,
+    *,
+    past_noise: float,
+    past_colour: float = 0.0,
+    true_past: float,
 ) -> tuple[jax.Array, jax.Array]:
     """A past [steps, bands] as training lets it be heard, and how uncertain it is."""
-    amount, noise = jax.random.split(key)
+    amount, noise, colour = jax.random.split(key, 3)
     # One number says both whether there is noise and how much.
     beyond = jax.random.uniform(amount) - true_past
-    doubt = past_noise * jnp.maximum(beyond, 0) / max(1 - true_past, 1e-6)
-    return _uncertain(shape, doubt, noise), doubt
+    share = jnp.maximum(beyond, 0) / max(1 - true_past, 1e-6)
+    doubt = past_noise * share
+    past = _coloured(shape, past_colour * share, colour) if past_colour else shape
+    return _uncertain(past, doubt, noise), doubt
+
+
+LOWEST, HIGHEST = 0.015, 0.25  # cycles a step, between which lows may end
+
+
+def _coloured(shape: jax.Array, most: jax.Array, key: jax.Array) -> jax.Array:
+    """A past [steps, bands] whose lows are other than they were, as loud as before.
+
+    By a shelf of one pole, that hears nothing of what is to come; the place at which
+    lows end is drawn, and the decibels from `most` down to half as many up.
+    """
+    place, amount = jax.random.uniform(key, [2])
+    ends = LOWEST * (HIGHEST / LOWEST) ** place
+    stays = jnp.exp(-2 * jnp.pi * ends)
+    low = jax.lax.associative_scan(
+        lambda one, two: (one[0] * two[0], two[0] * one[1] + two[1]),
+        (jnp.full_like(shape, stays), (1 - stays) * shape),
+    )[1]
+    gain = 10 ** (most * (1.5 * amount - 1) / 20)
+    other = shape + (gain - 1) * low
+    had, has = (jnp.square(x).mean(axis=0, keepdims=True) for x in (shape, other))
+    return other * jnp.sqrt(had / jnp.maximum(has, 1e-9))
 
 
 training_loss = Additive(training_sums)
