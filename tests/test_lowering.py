@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from hierarchy.micro import fused, grains
-from hierarchy.micro.conditions import FLAGS
+from hierarchy.micro.conditions import width
 from hierarchy.micro.lessons import Window
 from hierarchy.micro.objective import training_loss, validation_loss
 from hierarchy.micro.sampling import sample
@@ -42,7 +42,7 @@ def test_training_and_judging_can_be_compiled_for_gpu_and_tpu(changes):
     config, batch, frames = net.config, 2, 8
     window = Window(
         shape=jnp.zeros([batch, frames * config.steps_per_frame, config.bands]),
-        frames=jnp.zeros([batch, frames, 12 + config.bands + 6 + FLAGS]),
+        frames=jnp.zeros([batch, frames, width(config.bands)]),
         levels=jnp.ones([batch, frames + 4, config.bands]),
         frequency=jnp.zeros([batch, frames // 2 + 3, config.peaks]),
         amplitude=jnp.zeros([batch, frames // 2 + 3, config.peaks]),

@@ -146,9 +146,9 @@ def octaves_of(sketch: Sketch) -> np.ndarray:
     """
     sketch = sketch.strongest(DESCRIBING)
     octave = np.searchsorted(OCTAVES, sketch.frequency, side="right")
-    inside = octave[..., None] == np.arange(1 + len(OCTAVES))
-    power = np.square(np.abs(np.stack([sketch.middle, sketch.side])))
-    power = np.einsum("ctp,tpo->cto", power, inside)
+    peaks = np.square(np.abs(np.stack([sketch.middle, sketch.side])))
+    within = [(peaks * (octave == n)).sum(axis=-1) for n in range(1 + len(OCTAVES))]
+    power = np.stack(within, axis=-1)
     total = power.sum(axis=-1, keepdims=True)
     return np.sqrt(power / np.maximum(total, FLOOR**2)).astype(np.float32)
 
