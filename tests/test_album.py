@@ -292,6 +292,24 @@ def test_a_song_that_cannot_be_is_missing_alone(small_song, sequencer, tmp_path)
     assert "lost.json" in gone[4].reason
 
 
+@pytest.mark.parametrize("cut", [700, 4096, 16_000])
+def test_notes_are_the_same_however_a_mix_is_cut(cut):
+    random = np.random.default_rng(0)
+    sound = 0.1 + 0.3 * random.normal(size=[2, 50_003]).astype(np.float32)
+
+    def taken(pieces):
+        taker = NoteTaker(RATE)
+        passed = list(taker.listen(pieces))
+        np.testing.assert_array_equal(np.concatenate(passed, axis=1), sound)
+        return taker.notes()
+
+    whole = taken([sound])
+    parts = taken(np.split(sound, range(cut, sound.shape[1], cut), axis=1))
+    np.testing.assert_array_equal(parts.peaks, whole.peaks)
+    np.testing.assert_allclose(parts.tenths, whole.tenths, rtol=1e-12)
+    assert parts.samples == whole.samples == sound.shape[1]
+
+
 def test_what_no_song_can_be_is_refused(small_song, sequencer):
     asked = {"songs": 2, "seed": 1, "song": [{"form": "V4 C4", "minutes": 9}] * 2}
     with pytest.raises(RequestError, match="song 1: "):

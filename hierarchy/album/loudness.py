@@ -100,24 +100,38 @@ class NoteTaker:
     def __init__(self, sample_rate: int):
         self._filter = HighPass(sample_rate)
         self._meter = LoudnessMeter(sample_rate)
+        self._first = sample_rate  # samples that the filter wants to see at first
+        self._waiting = np.zeros([2, 0], np.float32)
         self._peaks: list[np.ndarray] = []
-        self._rest = np.zeros([2, 0], np.float32)
+        self._held = np.zeros([2, 0], np.float32)
+        self._known = 0  # steps at the start of what is held whose peaks are taken
 
     def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Pass on float32 [2, samples] at a time."""
+        """Pass on float32 [2, samples] at a time: the same notes, however it is cut."""
         for block in blocks:
             yield block
-            heard = self._filter(block)
-            self._meter.hear(heard)
-            # Peaks are taken of whole steps.
-            heard = np.concatenate([self._rest, heard], axis=1)
-            whole = heard.shape[1] // STEP * STEP
-            self._peaks.append(peaks_of(heard[:, :whole]))
-            self._rest = heard[:, whole:]
+            self._waiting = np.concatenate([self._waiting, block], axis=1)
+            if self._waiting.shape[1] >= self._first:
+                self._hear()
+
+    def _hear(self) -> None:
+        heard, self._first = self._filter(self._waiting), 0
+        self._waiting = self._waiting[:, :0]
+        self._meter.hear(heard)
+        self._held = np.concatenate([self._held, heard], axis=1)
+        # A piece rings where it is cut off: its last steps are seen with the next.
+        ready = self._held.shape[1] // STEP - 2
+        if ready > self._known:
+            seen = peaks_of(self._held[:, : (ready + 2) * STEP])
+            self._peaks.append(seen[self._known : ready])
+            first = max(ready - 4, 0)
+            self._held, self._known = self._held[:, first * STEP :], ready - first
 
     def notes(self) -> Notes:
         """What was heard."""
-        peaks = np.concatenate([*self._peaks, peaks_of(self._rest)])
+        if self._waiting.size:
+            self._hear()
+        peaks = np.concatenate([*self._peaks, peaks_of(self._held)[self._known :]])
         meter = self._meter
         return Notes(meter.tenths, peaks, meter.samples, meter.sample_rate)
 
