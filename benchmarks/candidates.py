@@ -25,7 +25,6 @@ from hierarchy.macro.assembly import Placement
 from hierarchy.macro.choosing import choose_gestures, natural_tempo
 from hierarchy.macro.performing import perform
 from hierarchy.macro.rendering import compose_song, told_at
-from hierarchy.material.features import measure
 from hierarchy.micro import candidates
 from hierarchy.micro.grains import Grain, GrainModel, make_grains
 
@@ -117,16 +116,13 @@ def of_song(model: GrainModel, style: str, seed: int, count: int) -> dict[str, l
         ways[f"a decibel costs {price:g}"] = best_chain(worth, joins, price)
     found = {}
     for name, chain in ways.items():
-        kept = [row[choice].grain for row, choice in zip(heard, chain, strict=True)]
-        told = [
-            measure(grain.waveform, rate, bands=model.config.bands) for grain in kept
-        ]
+        kept = [row[choice] for row, choice in zip(heard, chain, strict=True)]
         pairs = enumerate(itertools.pairwise(chain))
         found[name] = [
-            np.mean([candidates.chroma_likeness(g.request, h) for g, h in zip(kept, told, strict=True)]),
-            np.mean([candidates.brightness_likeness(g.request, h) for g, h in zip(kept, told, strict=True)]),
+            np.mean([one.in_chroma for one in kept]),
+            np.mean([one.in_brightness for one in kept]),
             np.mean([joins[place][pair] for place, pair in pairs]),
-        ]  # fmt: skip
+        ]
     return found
 
 

@@ -14,8 +14,8 @@ the model's own file.
 Columns: chroma: cosine of constant-Q chroma; loud: correlation of the level in dB;
 loud_db: how far it is off, dB; onsets: F within 30 ms; bright: correlation of the
 spectral centroid in octaves; lsd: log-spectral distance, dB; mel: the same over 64 mel
-bands; noise: dB by which the valleys between partials are filled; bass: how much more of the power
-lies below 110 Hz, dB; chords: share of bars heard as the asked triad.
+bands; noise: dB by which the valleys between partials are filled; bass: how much more
+of the power lies below 110 Hz, dB; chords: share of bars heard as the asked triad.
 """
 
 from __future__ import annotations

@@ -106,10 +106,13 @@ class Moments:
         power = _power(mono, sample_rate)
         known = self._known if slices == _SLICES else self._beginnings(slices)
 
+        @functools.cache
+        def sounding(speed: float, step: float) -> np.ndarray:
+            looks = _looks(slices, speed)
+            return _sounding(mono, sample_rate, step=step, looks=looks)
+
         def best(semitones: int, speed: float, step: float) -> tuple[float, int]:
-            starts = _sounding(
-                mono, sample_rate, step=step, looks=_looks(slices, speed)
-            )
+            starts = sounding(speed, step)
             if not len(starts):
                 return -1.0, -1
             patches = _patches(

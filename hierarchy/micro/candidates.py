@@ -83,19 +83,28 @@ def best_grains(
 
 @dataclasses.dataclass(frozen=True)
 class _Heard:
-    """A candidate, how well it answers, and its chroma, [frames, 12]."""
+    """A candidate, its chroma [frames, 12], and how like what was asked it is."""
 
     grain: Grain
-    worth: float = 0.0
     chroma: np.ndarray | None = None
+    in_chroma: float = 0.0
+    in_brightness: float = 0.0
+
+    @property
+    def worth(self) -> float:
+        """What candidates are chosen by."""
+        return self.in_chroma + BRIGHT * self.in_brightness
 
     @classmethod
     def of(cls, grain: Grain) -> _Heard:
         bands = grain.request.levels.shape[-1]
         heard = measure(grain.waveform, grain.sample_rate, bands=bands)
-        bright = brightness_likeness(grain.request, heard)
-        worth = chroma_likeness(grain.request, heard) + BRIGHT * bright
-        return cls(grain, worth, _heard_chroma(grain.request, heard))
+        return cls(
+            grain,
+            _heard_chroma(grain.request, heard),
+            chroma_likeness(grain.request, heard),
+            brightness_likeness(grain.request, heard),
+        )
 
 
 def chroma_likeness(request: GrainRequest, heard: Features) -> float:

@@ -79,10 +79,12 @@ class LessonConfig:
             raise ValueError(f"frames is even and at least 8, got {self.frames}")
         if self.batch_size < 0:
             raise ValueError(f"batch_size starts at 0, got {self.batch_size}")
+        if self.past_colour < 0:
+            raise ValueError(f"past_colour starts at 0 dB, got {self.past_colour}")
         for field in dataclasses.fields(self):
             share = getattr(self, field.name)
-            if field.name == "past_colour" and share >= 0:
-                continue  # decibels
+            if field.name == "past_colour":
+                continue
             if isinstance(field.default, float) and not 0 <= share <= 1:
                 raise ValueError(f"{field.name} is from 0 to 1, got {share}")
 
