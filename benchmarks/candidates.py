@@ -34,7 +34,7 @@ PRICES = (0.0, 0.01, 0.03, 0.1, np.inf)  # of a decibel at a join, in likeness
 
 
 def drawn(model: GrainModel, requests, count: int, temperature: float) -> list[list]:
-    """Candidates of each request, each told what the best before it lacked."""
+    """Candidates of each request, the best so far a draft of the next."""
     rows: list[list] = [[] for _ in requests]
     for number in range(count):
         best = [max(row, key=lambda one: one.worth, default=None) for row in rows]

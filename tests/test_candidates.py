@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from hierarchy.macro.grain_store import grain_name
-from hierarchy.material.features import HOP, chroma_of, measure
+from hierarchy.material.features import HOP, measure
 from hierarchy.micro import candidates
 from hierarchy.micro.candidates import (
     BRIGHT,
     CANDIDATES,
-    LACKED,
     best_grains,
     brightness_likeness,
     candidates_of,
     chroma_likeness,
 )
-from hierarchy.micro.grains import CONTEXT, WARM_UP, Grain, make_grains, request_like
+from hierarchy.micro.grains import Grain, make_grains, request_like
+from hierarchy.micro.refining import KEPT, refined
 from tests.small_worlds import RATE, features_and_book, tiny_model
 
 
@@ -67,32 +67,33 @@ def test_the_candidate_with_the_likest_chroma_and_brightness_is_kept(
         same = [one for one in drawn if np.array_equal(one.request.levels, request.levels)]  # fmt: skip
         seeds = {one.request.seed for one in same}
         assert len(seeds) == len(same) == candidates_of(request)
-        # Told of what lacked or not, all are held against what was asked.
+        # Told sinusoids or not, all are held against what was asked.
         same = [dataclasses.replace(one, request=request) for one in same]
         found = [likeness(one) for one in same]
         assert grain.waveform.tobytes() == same[np.argmax(found)].waveform.tobytes()
     assert len({round(likeness(one), 6) for one in drawn[1:]}) > 2
 
 
-def test_candidates_are_asked_for_what_the_best_so_far_lacks(model, asked, monkeypatch):
+def test_each_candidate_is_told_sinusoids_of_the_best_so_far(model, asked, monkeypatch):
     drawn = []
 
     def draw(model, requests, **others):
-        drawn.append(make_grains(model, requests, **others))
-        return drawn[-1]
+        drawn.append(make_grains(model, requests, **others)[0])
+        return drawn[-1:]
 
     monkeypatch.setattr(candidates, "make_grains", draw)
     best_grains(model, asked[1:2])
-    first, second = drawn[0][0], drawn[1][0]
-    np.testing.assert_array_equal(first.request.chroma, asked[1].chroma)
-    heard = measure(first.waveform, RATE, bands=asked[1].levels.shape[-1])
-    sketch = heard.sketch.strongest(asked[1].frequency.shape[-1])
-    inside = slice(WARM_UP + CONTEXT, WARM_UP + CONTEXT + 40)
-    lacked = asked[1].chroma[inside] - chroma_of(sketch).repeat(2, axis=0)[:40]
-    told = second.request.chroma[inside] - asked[1].chroma[inside]
-    free = second.request.chroma[inside] > 0
-    np.testing.assert_allclose(told[free], LACKED * lacked[free], atol=1e-5)
-    assert np.abs(told).max() > 0.1 and second.request.chroma.min() == 0
+    assert drawn[0].request == asked[1] and len(drawn) == CANDIDATES
+    for number, one in enumerate(drawn[1:], 1):
+        sounds = [dataclasses.replace(past, request=asked[1]) for past in drawn[:number]]  # fmt: skip
+        best = max(sounds, key=likeness)
+        heard = measure(best.waveform, RATE, bands=asked[1].levels.shape[-1])
+        told = refined(asked[1], heard.sketch, RATE)
+        assert one.request.peaks == KEPT and told.amplitude.any()
+        for field in ("frequency", "amplitude", "phase"):
+            np.testing.assert_array_equal(
+                getattr(one.request, field), getattr(told, field)
+            )
 
 
 def test_a_grain_depends_on_its_request_alone(model, asked):

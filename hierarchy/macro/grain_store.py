@@ -179,7 +179,7 @@ def grain_name(request: GrainRequest, *, model: str, temperature: float) -> str:
     """
     digest = hashlib.sha256(f"{model} {temperature!r}".encode())
     if (count := candidates_of(request)) > 1:
-        digest.update(f"the best of {count}, told what lacked".encode())
+        digest.update(f"the best of {count}, each a draft of the next".encode())
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)
         if isinstance(value, np.ndarray):

@@ -4,10 +4,11 @@ Told its sinusoids, a model answers nearly alike whatever the seed. Told how lou
 bright it should be and which pitches are heard, it sometimes plays others: then a few
 candidates are sampled and heard with the measures that requests are made with, and the
 one is kept whose chroma is most like the chroma that was asked for and whose brightness
-moves most as it was asked to. Each after the first is told what the best so far lacked.
+moves most as it was asked to. Each after the first is told a few sinusoids of the best
+so far, made more like what was asked (`refining`).
 
-Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021; asking anew
-for what was heard to be missing after Madaan et al., "Self-Refine", 2023.
+Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021; a draft
+that is heard and mended after Madaan et al., "Self-Refine", 2023.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hierarchy.material.features import Features, chroma_of, measure
+from hierarchy.material.sketch import Sketch
 from hierarchy.micro.grains import (
     CONTEXT,
     TEMPERATURE,
@@ -28,11 +30,11 @@ from hierarchy.micro.grains import (
     make_grains,
     seed_from,
 )
+from hierarchy.micro.refining import refined
 
-CANDIDATES = 4  # of a request without sinusoids; measured in benchmarks/RESULTS.md
+CANDIDATES = 3  # of a request without sinusoids; measured in benchmarks/RESULTS.md
 BRIGHT = 0.2  # what brightness counts, where chroma counts 1
 LOUD = 40.0  # dB below the loudest frame; what is heard of quieter ones does not count
-LACKED = 0.7  # of what is heard to lack in chroma is asked for beyond it
 STILL = 1e-3  # octaves of brightness that are no movement
 
 
@@ -83,10 +85,10 @@ def best_grains(
 
 @dataclasses.dataclass(frozen=True)
 class _Heard:
-    """A candidate, its chroma [frames, 12], and how like what was asked it is."""
+    """A candidate, its sinusoids, and how like what was asked it is."""
 
     grain: Grain
-    chroma: np.ndarray | None = None
+    sketch: Sketch | None = None
     in_chroma: float = 0.0
     in_brightness: float = 0.0
 
@@ -101,7 +103,7 @@ class _Heard:
         heard = measure(grain.waveform, grain.sample_rate, bands=bands)
         return cls(
             grain,
-            _heard_chroma(grain.request, heard),
+            heard.sketch,
             chroma_likeness(grain.request, heard),
             brightness_likeness(grain.request, heard),
         )
@@ -150,14 +152,8 @@ def _heard_chroma(request: GrainRequest, heard: Features) -> np.ndarray:
 def _candidate(
     request: GrainRequest, number: int, best: _Heard | None = None
 ) -> GrainRequest:
-    """Another candidate, told to make up for what the best so far lacks."""
-    if number == 0:
+    """Another candidate, of which the best so far is a draft."""
+    if best is None:
         return request
-    chroma = request.chroma
-    if best is not None:
-        inside, _ = _loud_frames(request)
-        lacked = LACKED * (chroma[inside] - best.chroma)
-        beyond = [(inside.start, len(chroma) - inside.stop), (0, 0)]
-        chroma = np.maximum(chroma + np.pad(lacked, beyond, mode="edge"), 0)
-    seed = seed_from(request.seed, "candidate", number)
-    return dataclasses.replace(request, seed=seed, chroma=chroma.astype(np.float32))
+    told = refined(request, best.sketch, best.grain.sample_rate)
+    return dataclasses.replace(told, seed=seed_from(request.seed, "candidate", number))

@@ -1,0 +1,107 @@
+"""A grain's own sinusoids, told again as they were asked for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hierarchy.material.features import HOP, chroma_of, measure
+from hierarchy.material.sketch import Sketch, render
+from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, request_like
+from hierarchy.micro.refining import KEPT, OCTAVE_GAIN, refined
+from tests.small_worlds import RATE
+
+FIRST, FRAMES = 24, 40  # of the sound that is asked for
+
+
+def chord(third: float, *, bass: float = 0.0) -> np.ndarray:
+    """C, E and G for two and a half seconds; how loud E and a low C are."""
+    time = np.arange(80 * HOP) / RATE
+    tones = [(261.63, 0.2), (329.63, third), (392.0, 0.2), (65.41, bass)]
+    sound = sum(loud * np.sin(2 * np.pi * hertz * time) for hertz, loud in tones)
+    return np.stack([sound, sound]).astype(np.float32)
+
+
+def asked_for(sound: np.ndarray) -> GrainRequest:
+    request = request_like(measure(sound, RATE), FIRST, FRAMES, style=0, seed=5)
+    return dataclasses.replace(request, peaks=0)
+
+
+def heard_in(sound: np.ndarray) -> Sketch:
+    return measure(sound[:, FIRST * HOP : (FIRST + FRAMES) * HOP], RATE).sketch
+
+
+def drawn(request: GrainRequest) -> np.ndarray:
+    """What the middle's sinusoids sound like, warm-up and all."""
+    return np.asarray(
+        render(
+            request.frequency,
+            request.amplitude[0],
+            request.phase[0],
+            sample_rate=RATE,
+        )
+    )
+
+
+def likeness(chroma: np.ndarray, request: GrainRequest) -> float:
+    """Cosine of two chords, mean frames of a sketch and of a request."""
+    one = chroma[3:-3].mean(axis=0)
+    two = request.chroma[WARM_UP + CONTEXT : WARM_UP + CONTEXT + FRAMES].mean(axis=0)
+    return float(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
+
+
+def test_what_answered_rightly_is_told_as_it_is():
+    sound = chord(0.2)
+    request = asked_for(sound)
+    told = refined(request, heard_in(sound), RATE)
+    one, two = drawn(request), drawn(told)
+    assert np.corrcoef(one, two)[0, 1] > 0.98
+    middle = slice(len(one) // 3, 2 * len(one) // 3)
+    assert np.abs(one - two)[middle].max() < 0.05 * np.abs(one).max()
+
+
+def test_before_the_grain_its_first_sinusoids_sound_on():
+    sound = chord(0.2)
+    request = asked_for(sound)
+    told = refined(request, heard_in(sound), RATE)
+    warm_up = slice(0, (WARM_UP + CONTEXT) * HOP)
+    assert np.corrcoef(drawn(request)[warm_up], drawn(told)[warm_up])[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("heard", [0.05, 0.6])
+def test_a_pitch_that_lacks_is_raised_and_one_that_abounds_lowered(heard):
+    request, sketch = asked_for(chord(0.2)), heard_in(chord(heard))
+    told = refined(request, sketch, RATE)
+    inside = slice(WARM_UP // 2 + 1, (WARM_UP + FRAMES) // 2)
+    pair = told.amplitude.astype(np.complex64)
+    after = chroma_of(Sketch(told.frequency, *pair)[inside])
+    before = likeness(chroma_of(sketch), request)
+    assert before < 0.93 and likeness(after, request) > 1 - 0.3 * (1 - before)
+
+
+def test_an_octave_that_lacks_is_raised():
+    request, sketch = asked_for(chord(0.2, bass=0.2)), heard_in(chord(0.2, bass=0.08))
+    told = refined(request, sketch, RATE)
+
+    def bass(frequency, amplitude):
+        low = (frequency > 40) & (frequency < 100)
+        return np.where(low, amplitude, 0).max(axis=1)[6:-6].mean()
+
+    before = bass(sketch.frequency, np.abs(sketch.middle))
+    raised = bass(told.frequency, told.amplitude[0]) / before
+    assert 1.5 < raised <= OCTAVE_GAIN
+
+
+def test_only_the_strongest_are_told_and_all_else_stays():
+    request = asked_for(chord(0.2))
+    told = refined(request, heard_in(chord(0.1)), RATE)
+    assert told.peaks == KEPT and told.frequency.shape == request.frequency.shape
+    for field in ("levels", "chroma", "octaves", "brightness", "onset"):
+        np.testing.assert_array_equal(getattr(told, field), getattr(request, field))
+    assert (told.style, told.seed, told.frames) == (0, 5, FRAMES)
+
+
+def test_silence_is_told_as_silence():
+    request = asked_for(chord(0.2))
+    told = refined(request, heard_in(np.zeros([2, 80 * HOP], np.float32)), RATE)
+    assert not told.amplitude.any() and np.isfinite(told.phase).all()
