@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.performing import LEAD, perform
-from hierarchy.macro.timeline import EARLY, RING, _attack, _octaves_brighter
+from hierarchy.macro.timeline import EARLY, RING, _attack
 from hierarchy.material.features import BANDS, HOP, chroma_of, octaves_of
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord
@@ -196,12 +196,6 @@ def test_the_song_dies_away_after_its_last_bar(book):
     assert ringing[-6] < 0.1 * performance.requests[0].levels[0].max()
     # 24 dB a second, and then to nothing.
     assert ringing[-6] < 0.1 * ringing[20:].max()
-
-
-def test_what_is_brighter_is_said_to_be_brighter():
-    dark = np.tile(0.5 ** np.arange(16), (3, 1)).astype(np.float32)
-    np.testing.assert_allclose(_octaves_brighter(dark, dark), 0, atol=1e-6)
-    assert (_octaves_brighter(dark[:, ::-1], dark) > 1).all()
 
 
 @pytest.mark.parametrize("bands", [8, 16, 64])

@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from hierarchy.macro.brightness import brightness_of
 from hierarchy.macro.choosing import beat_chords, transpositions
 from hierarchy.macro.retuning import WIDE, drawn_power, made_up, retune
 from hierarchy.material import sketch as sinusoids
@@ -122,8 +123,11 @@ def timeline_of(
         levels, sketch = _faded(levels, sketch, decay)
         onset = np.where(over > 0.1, 0.0, onset)
     levels = np.maximum(levels, FLOOR).astype(np.float32)
-    # What is said of a frame's colour has to agree with its levels.
-    brightness = brightness + _octaves_brighter(levels[0], heard[0])
+    # What is said of a frame's colour has to agree with what will sound.
+    brightness = brightness + (
+        brightness_of(levels[0], sketch, sample_rate)
+        - brightness_of(heard[0], heard_sketch, sample_rate)
+    )
     joined = np.abs(np.diff(source, prepend=source[:1] - 1)) > 2.5
     onset = np.where(joined, np.maximum(onset, _attack(levels[0], sample_rate)), onset)
 
@@ -150,16 +154,6 @@ def timeline_of(
         chroma_of(sketch).repeat(2, axis=0),
         octaves_of(sketch).repeat(2, axis=1),
     )
-
-
-def _octaves_brighter(levels: np.ndarray, than: np.ndarray) -> np.ndarray:
-    """By how many octaves the centroid of levels [frames, bands] lies higher."""
-    middle = np.arange(levels.shape[-1]) + 0.5
-    now, before = (
-        (x * middle).sum(axis=1) / np.maximum(x.sum(axis=1), FLOOR)
-        for x in (levels, than)
-    )
-    return np.log2(now / np.maximum(before, FLOOR)).astype(np.float32)
 
 
 def _attack(levels: np.ndarray, sample_rate: int) -> np.ndarray:
