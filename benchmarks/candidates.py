@@ -25,32 +25,12 @@ from hierarchy.macro.assembly import Placement
 from hierarchy.macro.choosing import choose_gestures, natural_tempo
 from hierarchy.macro.performing import perform
 from hierarchy.macro.rendering import compose_song, told_at
-from hierarchy.micro import candidates
-from hierarchy.micro.grains import Grain, GrainModel, make_grains
+from hierarchy.micro.candidates import Candidate, best_grains
+from hierarchy.micro.grains import Grain, GrainModel
 
 FORM = "V8 C8"
 BANDS, RANGE = 24, 60.0  # mel bands; dB below the loudest that count
 PRICES = (0.0, 0.01, 0.03, 0.1, np.inf)  # of a decibel at a join, in likeness
-
-
-def drawn(model: GrainModel, requests, count: int, temperature: float) -> list[list]:
-    """Candidates of each request, the best so far a draft of the next."""
-    rows: list[list] = [[] for _ in requests]
-    for number in range(count):
-        best = [max(row, key=lambda one: one.worth, default=None) for row in rows]
-        asked = [
-            candidates._candidate(request, number, one)
-            for request, one in zip(requests, best, strict=True)
-        ]
-        for row, request, grain in zip(
-            rows,
-            requests,
-            make_grains(model, asked, temperature=temperature),
-            strict=True,
-        ):
-            grain = Grain(grain.waveform, grain.sample_rate, request)
-            row.append(candidates._Heard.of(grain))
-    return rows
 
 
 def spectrum(sound: np.ndarray, rate: int) -> np.ndarray:
@@ -88,7 +68,7 @@ def best_chain(worth: np.ndarray, joins: np.ndarray, price: float) -> list[int]:
     return chain[::-1]
 
 
-def of_song(model: GrainModel, style: str, seed: int, count: int) -> dict[str, list]:
+def of_song(model: GrainModel, style: str, seed: int) -> dict[str, list]:
     """Rows of figures (chroma, bright, join) by way of choosing."""
     book, rate = model.books[style], model.config.sample_rate
     tempo = natural_tempo(book, seed)
@@ -99,7 +79,13 @@ def of_song(model: GrainModel, style: str, seed: int, count: int) -> dict[str, l
     made = perform(
         plan, book, style=number, seed=seed, sample_rate=rate, peaks=peaks
     )  # fmt: skip
-    rows = drawn(model, list(made.requests), count, temperature)
+    rows: list[list[Candidate]] = [[] for _ in made.requests]
+    best_grains(
+        model,
+        made.requests,
+        temperature=temperature,
+        listener=lambda place, candidate: rows[place].append(candidate),
+    )
     places = sorted(made.placements, key=lambda place: place.start)
     heard = [rows[place.grain] for place in places]
     joins = np.array(
@@ -130,7 +116,6 @@ def main() -> None:
     """Print what choosing wins."""
     parser = parser_of(__doc__)
     parser.add_argument("--songs", type=int, default=4, help="of each style")
-    parser.add_argument("--count", type=int, default=candidates.CANDIDATES)
     takes_model(parser)
     takes_report(parser)
     asked = parsed(parser)
@@ -138,7 +123,7 @@ def main() -> None:
     report: dict[str, dict] = {}
     print(f"{'':34}{'chroma':>8}{'bright':>8}{'join':>8}")
     for style in model.styles:
-        songs = [of_song(model, style, seed, asked.count) for seed in range(asked.songs)]  # fmt: skip
+        songs = [of_song(model, style, seed) for seed in range(asked.songs)]
         for name in songs[0]:
             mean = np.mean([song[name] for song in songs], axis=0)
             report.setdefault(style, {})[name] = mean.tolist()

@@ -50,28 +50,21 @@ def test_only_what_leaves_the_pitch_open_has_several_candidates(asked):
     assert counts == [1, CANDIDATES, CANDIDATES, 1] and CANDIDATES > 1
 
 
-def test_the_candidate_with_the_likest_chroma_and_brightness_is_kept(
-    model, asked, monkeypatch
-):
-    drawn = []
-
-    def draw(model, requests, **others):
-        grains = make_grains(model, requests, **others)
-        drawn.extend(grains)
-        return grains
-
-    monkeypatch.setattr(candidates, "make_grains", draw)
-    best = best_grains(model, asked)
-    for grain, request in zip(best, asked, strict=True):
-        assert grain.request is request
-        same = [one for one in drawn if np.array_equal(one.request.levels, request.levels)]  # fmt: skip
-        seeds = {one.request.seed for one in same}
-        assert len(seeds) == len(same) == candidates_of(request)
+def test_the_candidate_with_the_likest_chroma_and_brightness_is_kept(model, asked):
+    drawn = [[] for _ in asked]
+    best = best_grains(
+        model,
+        asked,
+        listener=lambda place, candidate: drawn[place].append(candidate.grain),
+    )
+    for grain, same, request in zip(best, drawn, asked, strict=True):
         # Told sinusoids or not, all are held against what was asked.
-        same = [dataclasses.replace(one, request=request) for one in same]
+        assert all(one.request is request for one in (grain, *same))
+        sounds = {one.waveform.tobytes() for one in same}
+        assert len(sounds) == len(same) == candidates_of(request)
         found = [likeness(one) for one in same]
         assert grain.waveform.tobytes() == same[np.argmax(found)].waveform.tobytes()
-    assert len({round(likeness(one), 6) for one in drawn[1:]}) > 2
+    assert len({round(likeness(one), 6) for one in drawn[1] + drawn[2]}) > 2
 
 
 def test_each_candidate_is_told_sinusoids_of_the_best_so_far(model, asked, monkeypatch):

@@ -49,11 +49,16 @@ def best_grains(
     *,
     temperature: float = TEMPERATURE,
     progress: Callable[[int, int], None] | None = None,
+    listener: Callable[[int, Candidate], None] | None = None,
 ) -> list[Grain]:
     """As `make_grains`, but the best of `candidates_of` each request.
 
     Each candidate has a seed of its own that follows from its request's, so a grain
     still depends on its request alone. Its `request` is the one that was asked.
+
+    Args:
+        model, requests, temperature, progress: see `make_grains`.
+        listener: called with the place of a request and each of its candidates.
     """
     counts = [candidates_of(request) for request in requests]
     rounds = [
@@ -61,7 +66,7 @@ def best_grains(
         for number in range(max(counts, default=0))
     ]
     work = [sum(requests[place].frames for place in places) for places in rounds]
-    best: dict[int, _Heard] = {}
+    best: dict[int, Candidate] = {}
     for number, places in enumerate(rounds):
         before, share = sum(work[:number]), work[number]
 
@@ -71,21 +76,29 @@ def best_grains(
 
         grains = make_grains(
             model,
-            [_candidate(requests[place], number, best.get(place)) for place in places],
+            [_attempt(requests[place], number, best.get(place)) for place in places],
             temperature=temperature,
             progress=report,
         )
         for place, grain in zip(places, grains, strict=True):
             grain = dataclasses.replace(grain, request=requests[place])
-            heard = _Heard.of(grain) if counts[place] > 1 else _Heard(grain)
+            heard = Candidate.of(grain) if counts[place] > 1 else Candidate(grain)
+            if listener:
+                listener(place, heard)
             if place not in best or heard.worth > best[place].worth:
                 best[place] = heard
     return [best[place].grain for place in range(len(requests))]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Heard:
-    """A candidate, its sinusoids, and how like what was asked it is."""
+class Candidate:
+    """A grain that may be kept; heard if there are others.
+
+    Attributes:
+        grain: with the request that was asked.
+        sketch: its sinusoids.
+        in_chroma, in_brightness: how like what was asked it is.
+    """
 
     grain: Grain
     sketch: Sketch | None = None
@@ -98,7 +111,8 @@ class _Heard:
         return self.in_chroma + BRIGHT * self.in_brightness
 
     @classmethod
-    def of(cls, grain: Grain) -> _Heard:
+    def of(cls, grain: Grain) -> Candidate:
+        """Hear a grain."""
         bands = grain.request.levels.shape[-1]
         heard = measure(grain.waveform, grain.sample_rate, bands=bands)
         return cls(
@@ -149,10 +163,10 @@ def _heard_chroma(request: GrainRequest, heard: Features) -> np.ndarray:
     return chroma_of(sketch).repeat(2, axis=0)[: request.frames]
 
 
-def _candidate(
-    request: GrainRequest, number: int, best: _Heard | None = None
+def _attempt(
+    request: GrainRequest, number: int, best: Candidate | None
 ) -> GrainRequest:
-    """Another candidate, of which the best so far is a draft."""
+    """What the next candidate is asked; the best so far is its draft."""
     if best is None:
         return request
     told = refined(request, best.sketch, best.grain.sample_rate)
