@@ -23,13 +23,13 @@ from command import parsed, parser_of, takes_report, write_report
 
 from hierarchy.macro.clips import Wish, ask_for_clips
 from hierarchy.material.features import HOP as FRAME
+from hierarchy.micro.candidates import best_grains
 from hierarchy.micro.grains import (
     CONTEXT,
     UNTOLD,
     WARM_UP,
     Grain,
     GrainModel,
-    make_grains,
 )
 
 AT_ONCE = 28  # so that a thousand are four rounds of all styles and kinds
@@ -65,7 +65,7 @@ def grains_of(
     requests = [dataclasses.replace(clip, **KINDS[kind]) for clip in clips]
     told_all = kind == "as songs ask"
     warm = model.temperature(style) if told_all else UNTOLD
-    return make_grains(model, requests, temperature=warm)
+    return best_grains(model, requests, temperature=warm)
 
 
 def flaws_of(grain: Grain) -> list[str]:

@@ -17,7 +17,7 @@ from hierarchy.micro.candidates import (
     chroma_likeness,
 )
 from hierarchy.micro.grains import Grain, make_grains, request_like
-from hierarchy.micro.refining import KEPT, refined
+from hierarchy.micro.refining import TOLD, refined
 from tests.small_worlds import RATE, features_and_book, tiny_model
 
 
@@ -82,11 +82,35 @@ def test_each_candidate_is_told_sinusoids_of_the_best_so_far(model, asked, monke
         best = max(sounds, key=likeness)
         heard = measure(best.waveform, RATE, bands=asked[1].levels.shape[-1])
         told = refined(asked[1], heard.sketch, RATE)
-        assert one.request.peaks == KEPT and told.amplitude.any()
+        assert one.request.peaks == TOLD and told.amplitude.any()
         for field in ("frequency", "amplitude", "phase"):
             np.testing.assert_array_equal(
                 getattr(one.request, field), getattr(told, field)
             )
+
+
+def test_a_candidate_that_is_no_sound_is_not_kept(model, asked, monkeypatch):
+    made = []
+
+    def broken_at_first(model, requests, **others):
+        made.extend(make_grains(model, requests, **others))
+        if len(made) > 1:
+            return made[-1:]
+        return [dataclasses.replace(made[0], waveform=made[0].waveform * np.nan)]
+
+    monkeypatch.setattr(candidates, "make_grains", broken_at_first)
+    (best,) = best_grains(model, asked[1:2])
+    assert np.isfinite(best.waveform).all() and len(made) == CANDIDATES
+    # There was nothing to draw on: it is asked as before, with another seed.
+    assert made[1].request.peaks == 0 and made[1].request.seed != asked[1].seed
+
+
+def test_few_sinusoids_are_mended_too(asked):
+    counts = [
+        candidates_of(dataclasses.replace(asked[0], peaks=peaks))
+        for peaks in (TOLD, TOLD - 1, 1)
+    ]
+    assert counts == [1, CANDIDATES, CANDIDATES]
 
 
 def test_a_grain_depends_on_its_request_alone(model, asked):

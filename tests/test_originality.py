@@ -58,6 +58,7 @@ def test_copies_are_asked_for_again_and_the_others_are_left_alone(model, request
     assert asked[0] == [1, 4]
     assert sorted(instead) == [1, 4]
     assert all(one is None or one.likeness <= COPY for one in nearest)
+    assert all(request.coarse for request in instead.values())
     together = Instead(requests, instead)
     assert [one.seed for one in together] == [
         instead.get(i, request).seed for i, request in enumerate(requests)
@@ -66,12 +67,20 @@ def test_copies_are_asked_for_again_and_the_others_are_left_alone(model, request
 
 
 def test_what_stays_a_copy_is_refused_and_named(model, requests):
+    tried = []
+
     def sample(wanted):
+        tried.append(wanted.get(0))
         return [parrot(request, 2) for request in wanted.values()]
 
     planted = sample(dict(enumerate(requests)))
     with pytest.raises(RequestError, match=r"like song 2 at [12]\.\d s"):
         without_copies(model, planted, most=COPY, sample=sample)
+    # Less and less of what was drawn, and none; what it should be stays asked for.
+    peaks = [request.peaks for request in tried[1:]]
+    assert peaks == sorted(peaks, reverse=True) and peaks[-1] == 0 < peaks[0]
+    assert all(request.coarse for request in tried)
+    assert len({request.seed for request in tried}) == len(tried)
 
 
 def test_a_model_without_prints_says_so(small_song, requests):

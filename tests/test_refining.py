@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hierarchy.material.drawn import drawn_power
 from hierarchy.material.features import HOP, chroma_of, measure
 from hierarchy.material.sketch import Sketch, render
 from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, request_like
-from hierarchy.micro.refining import KEPT, OCTAVE_GAIN, refined
+from hierarchy.micro.refining import OCTAVE_GAIN, TOLD, refined
 from tests.small_worlds import RATE
 
 FIRST, FRAMES = 24, 40  # of the sound that is asked for
@@ -95,10 +96,38 @@ def test_an_octave_that_lacks_is_raised():
 def test_only_the_strongest_are_told_and_all_else_stays():
     request = asked_for(chord(0.2))
     told = refined(request, heard_in(chord(0.1)), RATE)
-    assert told.peaks == KEPT and told.frequency.shape == request.frequency.shape
+    assert told.peaks == TOLD and told.frequency.shape == request.frequency.shape
     for field in ("levels", "chroma", "octaves", "brightness", "onset"):
         np.testing.assert_array_equal(getattr(told, field), getattr(request, field))
     assert (told.style, told.seed, told.frames) == (0, 5, FRAMES)
+
+
+def test_what_was_told_stays_told():
+    request = dataclasses.replace(asked_for(chord(0.2)), peaks=2)
+    told = refined(request, heard_in(chord(0.05)), RATE)
+    strongest = np.sort(np.argsort(-request.amplitude[0], axis=1)[:, :2], axis=1)
+    for field in ("frequency", "amplitude", "phase"):
+        was, now = (np.array(getattr(one, field)) for one in (request, told))
+        kept = np.take_along_axis(was, np.broadcast_to(strongest, (*was.shape[:-1], 2)), axis=-1)  # fmt: skip
+        np.testing.assert_allclose(np.sort(now[..., :2]), np.sort(kept), rtol=1e-6)
+    # Its own third is told beside them, and none of them twice.
+    middle = told.frequency[6:-6], told.amplitude[0, 6:-6]
+    for hertz in (261.63, 329.63, 392.0):
+        near = np.abs(middle[0] - hertz) < 8
+        assert (np.count_nonzero(near & (middle[1] > 0.02), axis=1) == 1).all()
+
+
+def test_nothing_is_told_to_be_louder_than_it_is_asked_to_be():
+    request = asked_for(chord(0.2))
+    quiet = dataclasses.replace(request, levels=0.1 * request.levels)
+    told = refined(quiet, heard_in(chord(0.05)), RATE)
+    pair = told.amplitude.astype(np.complex64)
+    drawn = drawn_power(Sketch(told.frequency, *pair), quiet.levels.shape[-1], RATE)
+    # A tone between two bands counts for both, so all of them are summed.
+    drawn, asked = drawn.sum(axis=2), np.square(quiet.levels[:, ::2]).sum(axis=2)
+    most = asked[:, : drawn.shape[1]]
+    assert (drawn[:, : most.shape[1]] < 1.05 * most + 1e-9).all()
+    assert drawn.max() > 0.5 * most.max()
 
 
 def test_silence_is_told_as_silence():

@@ -8,11 +8,11 @@ from hierarchy.macro.retuning import (
     OUTSIDE_CHORD,
     OUTSIDE_KEY,
     RAISED,
-    drawn_power,
     made_up,
     retune,
 )
 from hierarchy.material.bands import split
+from hierarchy.material.drawn import drawn_power
 from hierarchy.material.features import chroma_of
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.signal
 
-from hierarchy.macro.retuning import drawn_power
+from hierarchy.material.drawn import drawn_power
 from hierarchy.material.features import FLOOR
 from hierarchy.material.sketch import Sketch
 
@@ -24,11 +24,13 @@ def brightness_of(levels: np.ndarray, sketch: Sketch, sample_rate: int) -> np.nd
     """Spectral centroid as log2(Hz / 1000), float32 [frames].
 
     Args:
-        levels: rms of each band of the middle, float [frames, bands].
+        levels: rms of each band of the middle, float [frames, bands]; FLOOR is silence,
+            frames are even.
         sketch: its sinusoids, frames // 2 frames.
         sample_rate: Hz.
     """
     bands = levels.shape[1]
+    levels = np.maximum(levels - FLOOR, 0)
     window = scipy.signal.get_window("hann", WINDOW)
     drawn = drawn_power(sketch, bands, sample_rate)[0].repeat(2, axis=0)
     noise = np.sqrt(np.maximum(levels**2 - drawn, (UNDRAWN * levels) ** 2))

@@ -12,12 +12,12 @@ from hierarchy.macro.originality import without_copies
 from hierarchy.macro.performing import perform
 from hierarchy.macro.timeline import EARLY
 from hierarchy.material.gestures import Book, fit_to_chords
+from hierarchy.micro.candidates import best_grains
 from hierarchy.micro.grains import (
     UNTOLD,
     Grain,
     GrainModel,
     GrainRequest,
-    make_grains,
     seed_from,
 )
 from structure.errors import RequestError
@@ -153,7 +153,7 @@ def make_clips(
     warm = UNTOLD if wish is None else model.temperature(model.book(style)[0])
 
     def sample(asked: dict[int, GrainRequest], **told) -> list[Grain]:
-        grains = make_grains(model, list(asked.values()), temperature=warm, **told)
+        grains = best_grains(model, list(asked.values()), temperature=warm, **told)
         cut = []
         for grain, place in zip(grains, (places[i] for i in asked), strict=True):
             first = place.lead_in - place.start

@@ -22,6 +22,7 @@ from flax import nnx
 
 from hierarchy.micro.candidates import best_grains, candidates_of
 from hierarchy.micro.grains import Grain, GrainModel, GrainRequest
+from hierarchy.micro.refining import REFINING
 from structure.errors import RequestError
 from structure.files import whole_file
 
@@ -179,7 +180,7 @@ def grain_name(request: GrainRequest, *, model: str, temperature: float) -> str:
     """
     digest = hashlib.sha256(f"{model} {temperature!r}".encode())
     if (count := candidates_of(request)) > 1:
-        digest.update(f"the best of {count}, each a draft of the next".encode())
+        digest.update(f"the best of {count}, {REFINING}".encode())
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)
         if isinstance(value, np.ndarray):

@@ -2,8 +2,8 @@
 
 A grain follows gestures that were heard, so it may come close to the moment that they
 are from. How close is measured for every grain; what is closer than is allowed is
-asked for again with another seed and, where that is not enough, with less and less of
-what ties it to the recording.
+asked for again with another seed and, where that is not enough, with fewer and fewer of
+the sinusoids that tie it to the recording. Its chord, rhythm and loudness stay asked for.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Instead(Sequence[GrainRequest]):
         return self._instead.get(index) or self._requests[index]
 
 
-_LOOSER = (1.0, 0.5, 0.25, 0.0)  # share of the sinusoids that an attempt is given
+_LOOSER = (1.0, 0.5, 0.25, 0.0, 0.0)  # share of the sinusoids that an attempt is given
 
 
 def _looser(request: GrainRequest, attempt: int, peaks: int) -> GrainRequest:
@@ -106,7 +106,6 @@ def _looser(request: GrainRequest, attempt: int, peaks: int) -> GrainRequest:
         request,
         seed=seed_from(request.seed, "another", attempt),
         peaks=int(share * min(request.peaks, peaks)),
-        coarse=request.coarse and share > 0,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from hierarchy.material.bands import share_of_band
+from hierarchy.material.drawn import drawn_power
 from hierarchy.material.features import FLOOR
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord, Key
@@ -171,20 +171,3 @@ def made_up(sketch: Sketch, before: Sketch, sample_rate: int) -> Sketch:
     gain = np.clip(np.sqrt(lost), 1.0, 10 ** (MADE_UP / 20))
     band = (sketch.frequency / (sample_rate / 2) * WIDE).astype(int)
     return sketch.times(np.take_along_axis(gain, np.clip(band, 0, WIDE - 1), axis=1))
-
-
-def drawn_power(sketch: Sketch, bands: int, sample_rate: int) -> np.ndarray:
-    """Square of the level that a sketch gives each band, [2, frames, bands]."""
-    place = sketch.frequency / (sample_rate / 2) * bands
-    nearest = np.floor(place)
-    beside = np.where(place % 1.0 < 0.5, nearest - 1, nearest + 1)
-    power = np.zeros([2, len(sketch), bands])
-    row = np.broadcast_to(np.arange(len(sketch))[:, None], place.shape)
-    for band in (nearest, beside):
-        share = share_of_band(place - band - 0.5)
-        column = np.clip(band, 0, bands - 1).astype(int)
-        for channel, part in enumerate((sketch.middle, sketch.side)):
-            # A sinusoid has half its squared amplitude; a band has N times the power.
-            heard = 0.5 * bands * share * np.abs(part) ** 2
-            np.add.at(power[channel], (row, column), heard)
-    return power

@@ -13,8 +13,9 @@ import numpy as np
 
 from hierarchy.macro.brightness import brightness_of
 from hierarchy.macro.choosing import beat_chords, transpositions
-from hierarchy.macro.retuning import WIDE, drawn_power, made_up, retune
+from hierarchy.macro.retuning import WIDE, made_up, retune
 from hierarchy.material import sketch as sinusoids
+from hierarchy.material.drawn import drawn_power
 from hierarchy.material.features import FLOOR, chroma_of, octaves_of
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book

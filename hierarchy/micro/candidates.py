@@ -1,8 +1,8 @@
 """Several grains for a request that leaves the pitch open, and the best of them.
 
-Told its sinusoids, a model answers nearly alike whatever the seed. Told how loud and
-bright it should be and which pitches are heard, it sometimes plays others: then a few
-candidates are sampled and heard with the measures that requests are made with, and the
+Told its sinusoids, a model answers nearly alike whatever the seed. Told few of them or
+none, but how loud and bright it should be and which pitches are heard, it sometimes plays
+others: then a few candidates are sampled and heard with the measures that requests are made with, and the
 one is kept whose chroma is most like the chroma that was asked for and whose brightness
 moves most as it was asked to. Each after the first is told a few sinusoids of the best
 so far, made more like what was asked (`refining`).
@@ -30,9 +30,9 @@ from hierarchy.micro.grains import (
     make_grains,
     seed_from,
 )
-from hierarchy.micro.refining import refined
+from hierarchy.micro.refining import TOLD, refined
 
-CANDIDATES = 3  # of a request without sinusoids; measured in benchmarks/RESULTS.md
+CANDIDATES = 3  # of a request with few sinusoids; measured in benchmarks/RESULTS.md
 BRIGHT = 0.2  # what brightness counts, where chroma counts 1
 LOUD = 40.0  # dB below the loudest frame; what is heard of quieter ones does not count
 STILL = 1e-3  # octaves of brightness that are no movement
@@ -40,7 +40,7 @@ STILL = 1e-3  # octaves of brightness that are no movement
 
 def candidates_of(request: GrainRequest) -> int:
     """How many grains are sampled for a request, of which one is kept."""
-    return CANDIDATES if request.coarse and request.peaks == 0 else 1
+    return CANDIDATES if request.coarse and request.peaks < TOLD else 1
 
 
 def best_grains(
@@ -112,7 +112,9 @@ class Candidate:
 
     @classmethod
     def of(cls, grain: Grain) -> Candidate:
-        """Hear a grain."""
+        """Hear a grain; one with a sample that is no number is worth nothing."""
+        if not np.isfinite(grain.waveform).all():
+            return cls(grain, in_chroma=-np.inf)
         bands = grain.request.levels.shape[-1]
         heard = measure(grain.waveform, grain.sample_rate, bands=bands)
         return cls(
@@ -169,5 +171,7 @@ def _attempt(
     """What the next candidate is asked; the best so far is its draft."""
     if best is None:
         return request
-    told = refined(request, best.sketch, best.grain.sample_rate)
-    return dataclasses.replace(told, seed=seed_from(request.seed, "candidate", number))
+    if best.sketch is not None:
+        request = refined(request, best.sketch, best.grain.sample_rate)
+    seed = seed_from(request.seed, "candidate", number)
+    return dataclasses.replace(request, seed=seed)

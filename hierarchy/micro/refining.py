@@ -1,8 +1,9 @@
 """A request with a grain's own sinusoids, made more like what was asked.
 
-A grain that is told no sinusoid invents some. They are heard, each raised or lowered as
-its pitch class and its octave lack or abound, and the strongest few are told to the next
-candidate: what was invented stays, what was asked for comes out clearer.
+A grain that is told few sinusoids, or none, invents others. They are heard, each raised
+or lowered as its pitch class and its octave lack or abound, and the strongest are told to
+the next candidate beside those that were asked for: what was invented stays, what was
+asked for comes out clearer.
 
 Source: iterative refinement of a draft after Ghazvininejad et al., "Mask-Predict", 2019.
 """
@@ -13,53 +14,74 @@ import dataclasses
 
 import numpy as np
 
-from hierarchy.material.features import OCTAVES, chroma_of, octaves_of
-from hierarchy.material.sketch import HOP, Sketch
-from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest
+from hierarchy.material.drawn import drawn_power
+from hierarchy.material.features import FLOOR, OCTAVES, chroma_of, octaves_of
+from hierarchy.material.sketch import HOP, Sketch, ranks
+from hierarchy.micro.grains import WARM_UP, GrainRequest
 
-KEPT = 8  # sinusoids of a frame that are told; measured in benchmarks/RESULTS.md
+TOLD = 8  # sinusoids of a frame, asked for and own; measured in benchmarks/RESULTS.md
 CLASS_GAIN, OCTAVE_GAIN = 3.0, 4.0  # at most; an octave is lowered by as much at most
 CLASS_EASE, OCTAVE_EASE = 0.02, 0.05  # added to what is asked and to what is heard
+BESIDE = 0.03, 15.0  # of a frequency, and Hz: what lies closer is the same sinusoid
+REFINING = (TOLD, CLASS_GAIN, OCTAVE_GAIN, CLASS_EASE, OCTAVE_EASE, BESIDE, "capped")
+"""What tells grains that were refined otherwise apart."""
 
 
 def refined(request: GrainRequest, heard: Sketch, sample_rate: int) -> GrainRequest:
     """The same request, with a few sinusoids of a grain that answered it.
 
     Args:
-        request: that is told no sinusoid.
+        request: that is told less than `TOLD` sinusoids a frame.
         heard: sinusoids of its grain, 1 + frames // 2 frames; see `features.measure`.
         sample_rate: Hz.
 
     Returns:
-        A request with `KEPT` sinusoids; before and after the grain, and where half of
-        what a frame looked at was not of it, the nearest ones sound on.
+        A request with `TOLD` sinusoids, or as many as it has room for: its own and the
+        strongest others. Before and after the grain, and where half of what a frame
+        looked at was not of it, the nearest ones sound on.
     """
-    heard = heard.strongest(request.frequency.shape[-1])
-    heard = heard.times(_class_gains(request, heard) * _octave_gains(request, heard))
-    drawn = np.arange(len(request.frequency)) - (WARM_UP // 2 + 1)
-    nearest = np.clip(drawn, min(1, len(heard) - 1), max(len(heard) - 2, 0))
-    near = heard[nearest]
-    turns = near.frequency * (HOP / sample_rate) * (drawn - nearest)[:, None]
-    pair = np.stack([near.middle, near.side])
+    width = request.frequency.shape[1]
+    told, given = min(TOLD, width), min(request.peaks, width)
+    kept = np.argsort(ranks(request.frequency, request.amplitude), axis=1)[:, :given]
+    frequency = np.take_along_axis(request.frequency, kept, axis=1)
+    own = _sounding_on(heard.strongest(width), len(frequency), sample_rate)
+    own = own.times(_class_gains(request, own) * _octave_gains(request, own))
+    own = _no_louder(own, request.levels, sample_rate)
+    own = own.times(~_beside(own.frequency, frequency)).strongest(told - given)
+    pair = np.stack([own.middle, own.side])
+
+    def both(asked: np.ndarray, invented: np.ndarray) -> np.ndarray:
+        asked = np.take_along_axis(asked, np.broadcast_to(kept, (*asked.shape[:-1], given)), axis=-1)  # fmt: skip
+        together = np.concatenate([asked, invented], axis=-1)
+        room = [(0, 0)] * (together.ndim - 1) + [(0, width - told)]
+        return np.pad(together, room).astype(np.float32)
+
     return dataclasses.replace(
         request,
-        frequency=near.frequency,
-        amplitude=np.abs(pair),
-        phase=(np.angle(pair) + 2 * np.pi * turns).astype(np.float32),
-        peaks=KEPT,
+        frequency=both(request.frequency, own.frequency),
+        amplitude=both(request.amplitude, np.abs(pair)),
+        phase=both(request.phase, np.angle(pair)),
+        peaks=told,
     )
 
 
-def _asked(values: np.ndarray, request: GrainRequest, count: int) -> np.ndarray:
-    """What is asked [frames, ...] at `count` frames of a sketch from the grain's start."""
-    first = WARM_UP + CONTEXT
-    at = np.minimum(2 * np.arange(count), request.frames - 1)
-    return values[first + at]
+def _sounding_on(heard: Sketch, count: int, sample_rate: int) -> Sketch:
+    """As many frames as a request has, the nearest repeated in phase."""
+    drawn = np.arange(count) - (WARM_UP // 2 + 1)
+    nearest = np.clip(drawn, min(1, len(heard) - 1), max(len(heard) - 2, 0))
+    near = heard[nearest]
+    turns = near.frequency * (HOP / sample_rate) * (drawn - nearest)[:, None]
+    return near.times(np.exp(2j * np.pi * turns))
+
+
+def _asked(values: np.ndarray, count: int) -> np.ndarray:
+    """What is asked, [..., frames, numbers], at `count` frames of a request's sketch."""
+    return values[..., np.minimum(2 * np.arange(count), values.shape[-2] - 1), :]
 
 
 def _class_gains(request: GrainRequest, heard: Sketch) -> np.ndarray:
     """By how much each sinusoid's pitch class is to grow, [frames, peaks]."""
-    asked = _asked(request.chroma, request, len(heard))
+    asked = _asked(request.chroma, len(heard))
     gains = (asked + CLASS_EASE) / (chroma_of(heard) + CLASS_EASE)
     gains = np.minimum(gains, CLASS_GAIN)
     pitch = 69 + 12 * np.log2(np.maximum(heard.frequency, 20.0) / 440)
@@ -70,8 +92,32 @@ def _class_gains(request: GrainRequest, heard: Sketch) -> np.ndarray:
 
 def _octave_gains(request: GrainRequest, heard: Sketch) -> np.ndarray:
     """By how much each sinusoid's octave is to grow, [frames, peaks]."""
-    asked = _asked(request.octaves[0], request, len(heard))
+    asked = _asked(request.octaves[0], len(heard))
     gains = (asked + OCTAVE_EASE) / (octaves_of(heard)[0] + OCTAVE_EASE)
     gains = np.clip(gains, 1 / OCTAVE_GAIN, OCTAVE_GAIN)
     octave = np.searchsorted(OCTAVES, heard.frequency, side="right")
     return np.take_along_axis(gains, octave, axis=1)
+
+
+def _no_louder(sketch: Sketch, levels: np.ndarray, sample_rate: int) -> Sketch:
+    """Lowered where a band would be louder than it is asked to be."""
+    bands = levels.shape[-1]
+    power = drawn_power(sketch, bands, sample_rate)
+    most = np.square(_asked(levels, len(sketch)))
+    gains = np.sqrt(np.minimum(most / np.maximum(power, FLOOR**2), 1.0))
+    band = np.floor(sketch.frequency / (sample_rate / 2) * bands).astype(int)
+    middle, side = (
+        np.take_along_axis(gain, np.clip(band, 0, bands - 1), axis=1) for gain in gains
+    )
+    return Sketch(
+        sketch.frequency,
+        (sketch.middle * middle).astype(np.complex64),
+        (sketch.side * side).astype(np.complex64),
+    )
+
+
+def _beside(frequency: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of [frames, peaks] are one of others [frames, some], bool."""
+    share, hertz = BESIDE
+    apart = np.abs(frequency[:, :, None] - others[:, None])
+    return (apart < np.maximum(hertz, share * frequency[:, :, None])).any(axis=2)
