@@ -161,7 +161,11 @@ def without(model: GrainModel, style: str, sources: Collection[str]) -> GrainMod
 
 
 def composed(
-    model: GrainModel, style: str, count: int, minutes: float = MINUTES
+    model: GrainModel,
+    style: str,
+    count: int,
+    minutes: float = MINUTES,
+    freedom: float | None = None,
 ) -> Iterator[Song]:
     """Songs of a style, at tempi of its recordings."""
     for seed in range(count):
@@ -172,7 +176,7 @@ def composed(
             minutes=minutes,
             seed=seed,
         )
-        yield render_song(plan, model)
+        yield render_song(plan, model, freedom=freedom)
 
 
 def moments_of(songs: Iterable[Song]) -> list[np.ndarray]:

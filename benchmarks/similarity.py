@@ -5,9 +5,9 @@
 Seconds of the recordings are planted as copies: as they are, quieter, in noise, in
 another key, at another tempo (by librosa), short. Then the same is asked of what is no
 copy: a song against all other songs of its album and of the rest, bars of songs that are
-rendered here, and free grains. Printed are the likeness to the nearest moment of the
-recordings (see `hierarchy.material.moments`): median, least and most, and the share over
-0.95, which is what `--max-similarity 0.95` refuses.
+rendered here, as by default and at freedom 1, and free grains. Printed are the likeness
+to the nearest moment of the recordings (see `hierarchy.material.moments`): median, least
+and most, and the share over 0.95, which is what `--max-similarity 0.95` refuses.
 """
 
 from __future__ import annotations
@@ -89,11 +89,16 @@ def likeness(moments: Moments, sound: np.ndarray, rate: int) -> float:
     return np.nan if found is None else found.likeness
 
 
-def bars(model: GrainModel, style: str, songs: int, minutes: float) -> list[float]:
+FREEDOMS = (0.0, 1.0)  # that bars of songs are told with
+
+
+def bars(
+    model: GrainModel, style: str, songs: int, minutes: float, freedom: float
+) -> list[float]:
     """How like a moment each bar of some songs is, by their plans."""
     return [
         near.likeness
-        for song in composed(model, style, songs, minutes)
+        for song in composed(model, style, songs, minutes, freedom)
         for section in song.plan.sections
         for near in section.nearest or ()
         if near is not None
@@ -126,7 +131,10 @@ def main() -> None:
             others = without(moments, style, song.source)
             kind = f"{style}: against other songs"
             rows.setdefault(kind, []).append(likeness(others, sound, rate))
-        rows[f"{style}: bars of songs"] = bars(model, style, asked.songs, asked.minutes)
+        for freedom in FREEDOMS:
+            rows[f"{style}: bars, freedom {freedom:g}"] = bars(
+                model, style, asked.songs, asked.minutes, freedom
+            )
         rows[f"{style}: free grains"] = [
             likeness(moments, grain.waveform, grain.sample_rate)
             for grain in make_clips(model, None, count=asked.count, style=style)
