@@ -111,6 +111,9 @@ def test_few_sinusoids_are_mended_too(asked):
         for peaks in (TOLD, TOLD - 1, 1)
     ]
     assert counts == [1, CANDIDATES, CANDIDATES]
+    # A model that can be told no more than four is told all that there is.
+    parts = {name: getattr(asked[0], name)[..., :4] for name in ("frequency", "amplitude", "phase")}  # fmt: skip
+    assert candidates_of(dataclasses.replace(asked[0], peaks=4, **parts)) == 1
 
 
 def test_a_grain_depends_on_its_request_alone(model, asked):

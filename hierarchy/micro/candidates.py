@@ -2,10 +2,10 @@
 
 Told its sinusoids, a model answers nearly alike whatever the seed. Told few of them or
 none, but how loud and bright it should be and which pitches are heard, it sometimes plays
-others: then a few candidates are sampled and heard with the measures that requests are made with, and the
-one is kept whose chroma is most like the chroma that was asked for and whose brightness
-moves most as it was asked to. Each after the first is told a few sinusoids of the best
-so far, made more like what was asked (`refining`).
+others: then a few candidates are sampled and heard with the measures that requests are
+made with, and the one is kept whose chroma is most like the chroma that was asked for and
+whose brightness moves most as it was asked to. Each after the first is told a few
+sinusoids of the best so far, made more like what was asked (`refining`).
 
 Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021; a draft
 that is heard and mended after Madaan et al., "Self-Refine", 2023.
@@ -40,7 +40,8 @@ STILL = 1e-3  # octaves of brightness that are no movement
 
 def candidates_of(request: GrainRequest) -> int:
     """How many grains are sampled for a request, of which one is kept."""
-    return CANDIDATES if request.coarse and request.peaks < TOLD else 1
+    few = request.peaks < min(TOLD, request.frequency.shape[-1])
+    return CANDIDATES if request.coarse and few else 1
 
 
 def best_grains(
