@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from hierarchy.material.drawn import drawn_power
-from hierarchy.material.features import FLOOR
+from hierarchy.material.features import FLOOR, pitch_of
 from hierarchy.material.sketch import Sketch
 from structure.harmony import Chord, Key
 
@@ -58,7 +58,7 @@ def retune(
     """
     scale = set(Key.parse(key).scale)
     frequency = sketch.frequency * (2.0 ** (shift / 12))[beat, None]
-    semitones = _pitch(frequency)
+    semitones = pitch_of(frequency)
     pitch = _pitch_class(semitones)
     heard = (frequency > LOWEST) & (frequency < HIGHEST) & within[:, None]
     loud = (np.abs(sketch.middle) + np.abs(sketch.side)) * heard
@@ -80,7 +80,7 @@ def retune(
     notes = frequency < HIGHEST
     frequency = frequency * 2 ** (np.where(notes, of_partials(move, pitch), 0) / 12)
     factor = np.where(notes, of_partials(gain, pitch), 1.0)
-    moved = _pitch(frequency)
+    moved = pitch_of(frequency)
     pitch_now, astray = _pitch_class(moved), np.rint(moved) - moved
     tuned = of_partials(IN_TUNE * blur[:, None] * inside, pitch_now) * astray
     frequency = frequency * 2 ** (np.where(notes, tuned, 0) / 12)
@@ -90,10 +90,6 @@ def retune(
     factor = np.where(frequency < 0.48 * sample_rate, factor, 0.0)
     retuned = dataclasses.replace(sketch, frequency=frequency.astype(np.float32))
     return retuned.times(factor)
-
-
-def _pitch(frequency: np.ndarray) -> np.ndarray:
-    return 69 + 12 * np.log2(np.maximum(frequency, 20) / 440)
 
 
 def _pitch_class(semitones: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from structure.files import whole_file
 
 HOP = 512  # samples between frames; a sketch has one frame for every two of these
 FLOOR = 1e-5  # level that counts as silence, -100 dBFS
+PITCHED = (55.0, 2500.0)  # Hz between which sinusoids count as pitch classes
 OCTAVES = (110.0, 220.0, 440.0, 880.0, 1760.0)  # Hz between which pitches lie
 BANDS = 16  # half as many steps a second as 8, and a floor of noise twice as fine
 
@@ -116,15 +117,14 @@ def _from_halves(halves: np.ndarray) -> np.ndarray:
 def chroma_of(sketch: Sketch, tuning: float = 0.0) -> np.ndarray:
     """Strength of each pitch class in each frame of a sketch, float32 [frames, 12].
 
-    Each peak between 55 and 2,500 Hz counts with its amplitude, shared between the
+    Each peak inside PITCHED counts with its amplitude, shared between the
     two pitch classes that it lies between, if it is among the DESCRIBING strongest of
     its frame. Frames are scaled to a largest value of 1.
     """
     sketch = sketch.strongest(DESCRIBING)
     loud = np.abs(sketch.middle) + np.abs(sketch.side)
-    heard = (sketch.frequency > 55) & (sketch.frequency < 2500)
-    loud = np.where(heard, loud, 0.0)
-    pitch = 69 - tuning + 12 * np.log2(np.maximum(sketch.frequency, 20.0) / 440)
+    loud = np.where(is_pitched(sketch.frequency), loud, 0.0)
+    pitch = pitch_of(sketch.frequency, tuning)
     below = np.floor(pitch).astype(int)
     share = (pitch - below).astype(np.float32)
     chroma = np.zeros([len(sketch), 12], np.float32)
@@ -133,6 +133,21 @@ def chroma_of(sketch: Sketch, tuning: float = 0.0) -> np.ndarray:
     np.add.at(chroma, (row, (below + 1) % 12), loud * share)
     top = chroma.max(axis=1, keepdims=True)
     return np.where(top > 10 * FLOOR, chroma / np.maximum(top, FLOOR), 0.0)
+
+
+def pitch_of(frequency: np.ndarray, tuning: float = 0.0) -> np.ndarray:
+    """MIDI note numbers of frequencies, Hz; A = 440 Hz, `tuning` semitones higher, is 69."""
+    return 69 - tuning + 12 * np.log2(np.maximum(frequency, 20.0) / 440)
+
+
+def is_pitched(frequency: np.ndarray) -> np.ndarray:
+    """Which frequencies, Hz, count as pitch classes."""
+    return (frequency > PITCHED[0]) & (frequency < PITCHED[1])
+
+
+def octave_number(frequency: np.ndarray) -> np.ndarray:
+    """Between which of OCTAVES frequencies, Hz, lie: 0 is below the first."""
+    return np.searchsorted(OCTAVES, frequency, side="right")
 
 
 def octaves_of(sketch: Sketch) -> np.ndarray:
@@ -145,7 +160,7 @@ def octaves_of(sketch: Sketch) -> np.ndarray:
         float32 [2, frames, 1 + len(OCTAVES)], zeros where there is no sinusoid.
     """
     sketch = sketch.strongest(DESCRIBING)
-    octave = np.searchsorted(OCTAVES, sketch.frequency, side="right")
+    octave = octave_number(sketch.frequency)
     peaks = np.square(np.abs(np.stack([sketch.middle, sketch.side])))
     within = [(peaks * (octave == n)).sum(axis=-1) for n in range(1 + len(OCTAVES))]
     power = np.stack(within, axis=-1)

@@ -15,7 +15,14 @@ import dataclasses
 import numpy as np
 
 from hierarchy.material.drawn import drawn_power
-from hierarchy.material.features import FLOOR, OCTAVES, chroma_of, octaves_of
+from hierarchy.material.features import (
+    FLOOR,
+    chroma_of,
+    is_pitched,
+    octave_number,
+    octaves_of,
+    pitch_of,
+)
 from hierarchy.material.sketch import HOP, Sketch, ranks
 from hierarchy.micro.grains import WARM_UP, GrainRequest
 
@@ -84,10 +91,9 @@ def _class_gains(request: GrainRequest, heard: Sketch) -> np.ndarray:
     asked = _asked(request.chroma, len(heard))
     gains = (asked + CLASS_EASE) / (chroma_of(heard) + CLASS_EASE)
     gains = np.minimum(gains, CLASS_GAIN)
-    pitch = 69 + 12 * np.log2(np.maximum(heard.frequency, 20.0) / 440)
-    pitch_class = np.rint(pitch).astype(int) % 12
-    told = (heard.frequency > 55) & (heard.frequency < 2500)  # as `chroma_of` hears
-    return np.where(told, np.take_along_axis(gains, pitch_class, axis=1), 1.0)
+    pitch_class = np.rint(pitch_of(heard.frequency)).astype(int) % 12
+    gains = np.take_along_axis(gains, pitch_class, axis=1)
+    return np.where(is_pitched(heard.frequency), gains, 1.0)
 
 
 def _octave_gains(request: GrainRequest, heard: Sketch) -> np.ndarray:
@@ -95,8 +101,7 @@ def _octave_gains(request: GrainRequest, heard: Sketch) -> np.ndarray:
     asked = _asked(request.octaves[0], len(heard))
     gains = (asked + OCTAVE_EASE) / (octaves_of(heard)[0] + OCTAVE_EASE)
     gains = np.clip(gains, 1 / OCTAVE_GAIN, OCTAVE_GAIN)
-    octave = np.searchsorted(OCTAVES, heard.frequency, side="right")
-    return np.take_along_axis(gains, octave, axis=1)
+    return np.take_along_axis(gains, octave_number(heard.frequency), axis=1)
 
 
 def _no_louder(sketch: Sketch, levels: np.ndarray, sample_rate: int) -> Sketch:
