@@ -10,8 +10,8 @@ the book in random keys and at random tempi, compared with theirs.
 Where few sinusoids or none are told, the best of several grains is heard, as in songs;
 which is best is told by chroma against the request, so chroma against the recording,
 librosa's, is the independent figure there.
-A corpus folder is named as its style. Medians by style; bits per sample beside, from
-the model's own file.
+A corpus folder is named as its style. Medians by style; bits per sample of held-out
+songs beside, and of linear prediction, as `bits.py` tells them.
 
 Columns: chroma: cosine of constant-Q chroma; loud: correlation of the level in dB;
 loud_db: how far it is off, dB; onsets: F within 30 ms; bright: correlation of the
@@ -23,7 +23,6 @@ of the power lies below 110 Hz, dB; chords: share of bars heard as the asked tri
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -33,6 +32,7 @@ import mir_eval
 import numpy as np
 import scipy.ndimage
 import soundfile
+from bits import bits_by_bins, print_bits
 from command import (
     parsed,
     parser_of,
@@ -42,7 +42,6 @@ from command import (
     write_report,
 )
 
-import hierarchy.micro.grains
 from hierarchy.macro.choosing import choose_gestures
 from hierarchy.macro.performing import perform
 from hierarchy.macro.rendering import told_at
@@ -376,8 +375,6 @@ def main() -> None:
     takes_report(parser)
     arguments = parsed(parser)
     model = GrainModel.read(arguments.model)
-    config = Path(arguments.model or hierarchy.micro.grains.PRETRAINED) / "config.json"
-    bits = json.loads(config.read_text()).get("extra", {}).get("bits_per_sample", {})
 
     rows: dict[str, list] = {}
     for folder in arguments.corpora:
@@ -397,9 +394,9 @@ def main() -> None:
             f"{found[c]:9.3f}" if c in found else f"{'-':>9}" for c in COLUMNS
         ]  # fmt: skip
         print(f"{name:30}" + "".join(cells))
-    # `bits.py` tells them in 256 bins too.
-    said = ", ".join(f"{kind} {value:.3f}" for kind, value in bits.items())
-    print(f"bits per sample, in 4,096 bins: {said}")
+    print("\nbits per sample")
+    bits = bits_by_bins(model, arguments.corpora)
+    print_bits(bits)
     report = {"medians": medians, "bits_per_sample": bits, "rows": rows}
     write_report(report, arguments.json)
 

@@ -1,6 +1,6 @@
 """Can joins be told from elsewhere? Songs with and without joins at their bar lines.
 
-    python benchmarks/joins.py --songs 20 --json joins.json
+    python benchmarks/joins.py --songs 20 [--freedom 1] --json joins.json
 
 Every song is made twice from one plan: as always, a grain a bar, and with grains that
 begin in the middle of bars. At a bar line inside a section the first has a join and the
@@ -48,11 +48,11 @@ def places(plan: SongPlan) -> np.ndarray:
     return np.array([bar not in starts for bar in range(1, plan.bars)])
 
 
-def traces(plan: SongPlan, model: GrainModel, cuts) -> np.ndarray:
+def traces(plan: SongPlan, model: GrainModel, cuts, freedom: float) -> np.ndarray:
     """At bar lines inside sections, [places, 3]."""
     performing._cuts = cuts
     try:
-        song = render_song(plan, model)
+        song = render_song(plan, model, freedom=freedom)
     finally:
         performing._cuts = BARS
     at_bars, _ = sound_judges.join_traces(song.mix, song.sample_rate, plan)
@@ -63,6 +63,7 @@ def main() -> None:
     """Print what joins leave."""
     parser = parser_of(__doc__)
     parser.add_argument("--songs", type=int, default=20)
+    parser.add_argument("--freedom", type=float, default=0.0, help="of the songs")
     parser.add_argument("--model", type=Path, help="default: the one that ships")
     takes_report(parser)
     arguments = parsed(parser)
@@ -72,11 +73,16 @@ def main() -> None:
         style = model.styles[number % len(model.styles)]
         tempo = natural_tempo(model.books[style], number)
         plan = compose_song(form=FORM, style=style, seed=number, tempo=tempo)
-        with_join.append(traces(plan, model, BARS))
-        without.append(traces(plan, model, mid_bars))
+        with_join.append(traces(plan, model, BARS, arguments.freedom))
+        without.append(traces(plan, model, mid_bars, arguments.freedom))
         print(f"{number + 1} of {arguments.songs}", flush=True)
     joins, others = np.concatenate(with_join), np.concatenate(without)
-    report = {"songs": arguments.songs, "joins": len(joins), "others": len(others)}
+    report = {
+        "songs": arguments.songs,
+        "freedom": arguments.freedom,
+        "joins": len(joins),
+        "others": len(others),
+    }
     print(f"{len(joins)} joins, {len(others)} bar lines without")
     for column, name in enumerate(sound_judges.TRACES):
         a, b = joins[:, column], others[:, column]

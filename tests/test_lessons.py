@@ -234,9 +234,15 @@ def made_of(signal):
     )
 
 
+def windows_of(lesson, batches=8):
+    config = LessonConfig(frames=48, batch_size=8)
+    return validation_windows([lesson], config, peaks=1, batches=batches)
+
+
 def test_gaussian_noise_needs_its_entropy_and_no_model_helps():
     random = np.random.default_rng(0)
-    bits = baseline_bits(*([made_of(random.normal(size=64_000))] for _ in range(2)))
+    train, held_out = (made_of(random.normal(size=64_000)) for _ in range(2))
+    bits = baseline_bits([train], windows_of(held_out))
     entropy = np.log2(np.sqrt(2 * np.pi * np.e) / BIN)
     assert bits["marginal"] == pytest.approx(entropy, abs=0.03)
     assert bits["linear_prediction"] == pytest.approx(entropy, abs=0.03)
@@ -251,7 +257,7 @@ def test_linear_prediction_gains_what_theory_says():
             signal[now] = 0.9 * signal[now - 1] + (1 - 0.81) ** 0.5 * noise[now]
         return made_of(signal)
 
-    bits = baseline_bits([resonance()], [resonance()])
+    bits = baseline_bits([resonance()], windows_of(resonance()))
     gain = -0.5 * np.log2(1 - 0.81)
     assert bits["marginal"] - bits["linear_prediction"] == pytest.approx(gain, abs=0.05)
 
@@ -260,7 +266,40 @@ def test_silence_has_no_baseline():
     silent = made_of(np.zeros(6400))
     silent.levels[:] = 1e-5
     with pytest.raises(ValueError, match="nothing audible"):
-        baseline_bits([silent], [silent])
+        baseline_bits([silent], windows_of(silent))
+
+
+def test_baselines_count_what_a_model_is_judged_by():
+    """Neither the start of a window, which only warms up, nor what none can hear."""
+    random = np.random.default_rng(0)
+    lesson = made_of(random.normal(size=64_000))
+    (window,) = windows_of(lesson, batches=1)
+    steps = window.shape.shape[1] // window.frames.shape[1]
+    bits = baseline_bits([lesson], [window])
+
+    warming_up = np.array(window.shape)
+    warming_up[:, : UNHEARD * steps - 32] = 7.0
+    assert baseline_bits([lesson], [window._replace(shape=warming_up)]) == bits
+
+    louder, silent = np.array(window.shape), np.array(window.levels)
+    louder[0, UNHEARD * steps :] = 7.0
+    assert baseline_bits([lesson], [window._replace(shape=louder)])["marginal"] > (
+        bits["marginal"] + 1
+    )
+    silent[0] = 1e-6
+    unheard = baseline_bits([lesson], [window._replace(shape=louder, levels=silent)])
+    assert unheard["marginal"] == pytest.approx(bits["marginal"], abs=0.1)
+
+
+def test_windows_leave_out_recordings_that_are_too_short():
+    random = np.random.default_rng(0)
+    long, short = (made_of(random.normal(size=size)) for size in (6400, 640))
+    config = LessonConfig(frames=48, batch_size=4)
+    made = validation_windows([short, long], config, peaks=1)
+    alone = validation_windows([long], config, peaks=1)
+    for one, other in zip(made, alone, strict=True):
+        assert np.array_equal(one.shape, other.shape)
+    assert validation_windows([short], config, peaks=1) == []
 
 
 @pytest.mark.parametrize("true_past", [0.0, 0.5, 1.0])

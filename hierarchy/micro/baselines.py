@@ -6,47 +6,79 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.linalg
+import scipy.signal
+import scipy.stats
 
 from hierarchy.material.companding import BIN
 from hierarchy.material.features import FLOOR
-from hierarchy.micro.lessons import Lesson
+from hierarchy.micro.lessons import Lesson, Window, audible
+from hierarchy.micro.objective import UNHEARD
 
 ORDER = 32
-MOST = 1 << 19  # steps of each recording that are looked at
+MOST = 1 << 19  # steps of each recording that are fitted to
 
 
 def baseline_bits(
-    train: Sequence[Lesson], held_out: Sequence[Lesson], *, order: int = ORDER
+    train: Sequence[Lesson], windows: Sequence[Window], *, order: int = ORDER
 ) -> dict[str, float]:
-    """Bits per sample of the marginal and of linear prediction, on held-out recordings.
+    """Bits per sample of the marginal and of linear prediction, of held-out windows.
 
     Both are fitted to each band of the training recordings and know the gains, as the
-    grain model does. The marginal is a histogram; the residual of linear prediction
-    (autocorrelation method) has the best of Gaussian, Laplace and logistic shape.
+    grain model does, and the same samples are counted in the same way; see
+    `objective.validation_loss`. The marginal is a histogram; the residual of linear
+    prediction (autocorrelation method) has the best of Gaussian, Laplace and logistic
+    shape.
+
+    Args:
+        train: fitted to.
+        windows: judged by; batches of them, see `learning.validation_windows`.
+        order: of linear prediction.
 
     Returns:
         {"marginal": bits, "linear_prediction": bits}.
     """
-    bands = train[0].shape.shape[-1]
-    marginal, predicted = [], []
-    for band in range(bands):
-        fit = np.concatenate([_audible(one, band) for one in train])
-        test = np.concatenate([_audible(one, band) for one in held_out])
-        if len(fit) < 10 * order or len(test) < 10 * order:
-            continue
-        marginal.append((_histogram_bits(fit, test), len(test)))
-        predicted.append((_linear_prediction_bits(fit, test, order), len(test)))
-    if not marginal:
+    found = [_of_one_band(train, windows, band, order) for band in _bands_of(train)]
+    if not any(one is not None for one in found):
         raise ValueError("nothing audible to fit the baselines to")
-    return {
-        "marginal": _mean(marginal),
-        "linear_prediction": _mean(predicted),
-    }
+    heard = [_heard(window) for window in windows]
+    means = {}
+    for name in ("marginal", "linear_prediction"):
+        batches = []
+        for number, weights in enumerate(heard):
+            kept = [band for band, one in enumerate(found) if one is not None]
+            bits = np.stack([found[band][name][number] for band in kept], axis=-1)
+            batches.append(np.average(bits, weights=weights[..., kept]))
+        means[name] = float(np.mean(batches))
+    return means
 
 
-def _mean(pairs):
-    values, counts = np.array(pairs).T
-    return float(np.average(values, weights=counts))
+def _bands_of(train: Sequence[Lesson]) -> range:
+    return range(train[0].shape.shape[-1])
+
+
+def _heard(window: Window) -> np.ndarray:
+    """How much each sample that counts does, [batch, steps, bands]."""
+    levels = window.levels[:, 2 + UNHEARD : -2]
+    return np.asarray(audible(levels)).repeat(_steps_of(window), axis=1)
+
+
+def _steps_of(window: Window) -> int:
+    return window.shape.shape[1] // window.frames.shape[1]
+
+
+def _of_one_band(train, windows, band, order) -> dict[str, list[np.ndarray]] | None:
+    """Bits of the samples of one band that count, [batch, steps] of each batch."""
+    fit = np.concatenate([_audible(one, band) for one in train])
+    if len(fit) < 10 * order:
+        return None
+    histogram, predictor = _Histogram(fit), _Predictor(fit, order)
+    found = {"marginal": [], "linear_prediction": []}
+    for window in windows:
+        shape = window.shape[..., band].astype(np.float64)
+        first = UNHEARD * _steps_of(window)
+        found["marginal"].append(histogram.bits(shape[:, first:]))
+        found["linear_prediction"].append(predictor.bits(shape)[:, first:])
+    return found
 
 
 def _audible(lesson: Lesson, band: int) -> np.ndarray:
@@ -55,37 +87,44 @@ def _audible(lesson: Lesson, band: int) -> np.ndarray:
     return lesson.shape[:, :MOST, band][heard[:, :MOST]].astype(np.float64)
 
 
-def _histogram_bits(fit: np.ndarray, test: np.ndarray) -> float:
-    # Bins of an eighth of a level, finer inside by being flat: enough for a marginal.
-    edges = np.linspace(-8, 8, 257)
-    counts = np.histogram(fit, edges)[0] + 0.5
-    probability = counts / counts.sum() * BIN / (edges[1] - edges[0])
-    index = np.clip(np.digitize(test, edges) - 1, 0, 255)
-    return float(-np.log2(probability[index]).mean())
+class _Histogram:
+    """Of an eighth of a level, finer inside by being flat: enough for a marginal."""
+
+    EDGES = np.linspace(-8, 8, 257)
+
+    def __init__(self, fit: np.ndarray):
+        counts = np.histogram(fit, self.EDGES)[0] + 0.5
+        share = BIN / (self.EDGES[1] - self.EDGES[0])
+        self._bits = -np.log2(counts / counts.sum() * share)
+
+    def bits(self, values: np.ndarray) -> np.ndarray:
+        index = np.clip(np.digitize(values, self.EDGES) - 1, 0, len(self._bits) - 1)
+        return self._bits[index]
 
 
-def _linear_prediction_bits(fit: np.ndarray, test: np.ndarray, order: int) -> float:
-    size = 1 << (2 * len(fit) - 1).bit_length()
-    spectrum = np.abs(np.fft.rfft(fit, size)) ** 2
-    lags = np.fft.irfft(spectrum)[: order + 1]
-    lags[0] *= 1 + 1e-6
-    taps = scipy.linalg.solve_toeplitz(lags[:-1], lags[1:])
-    whiten = np.concatenate([[1.0], -taps])
-    residuals = [np.convolve(x, whiten)[order : len(x)] for x in (fit, test)]
-    return min(
-        _spread_bits(*residuals, law) for law in ("normal", "laplace", "logistic")
-    )
+class _Predictor:
+    """Linear, of the last axis, with the law that suits its residual best."""
 
+    def __init__(self, fit: np.ndarray, order: int):
+        size = 1 << (2 * len(fit) - 1).bit_length()
+        spectrum = np.abs(np.fft.rfft(fit, size)) ** 2
+        lags = np.fft.irfft(spectrum)[: order + 1]
+        lags[0] *= 1 + 1e-6
+        taps = scipy.linalg.solve_toeplitz(lags[:-1], lags[1:])
+        self._whiten = np.concatenate([[1.0], -taps])
+        residual = self._residual(fit)[order:]
+        size = np.abs(residual).mean()
+        laws = (
+            scipy.stats.norm(scale=residual.std()),
+            scipy.stats.laplace(scale=size),
+            scipy.stats.logistic(scale=size / (2 * np.log(2))),
+        )
+        self._law = max(laws, key=lambda law: law.logpdf(residual[:MOST]).mean())
 
-def _spread_bits(fit: np.ndarray, test: np.ndarray, law: str) -> float:
-    if law == "normal":
-        spread = fit.std()
-        log = -0.5 * (test / spread) ** 2 - np.log(spread * np.sqrt(2 * np.pi))
-    elif law == "laplace":
-        spread = np.abs(fit).mean()
-        log = -np.abs(test) / spread - np.log(2 * spread)
-    else:
-        spread = np.abs(fit).mean() / (2 * np.log(2))
-        scaled = np.abs(test) / spread
-        log = -scaled - 2 * np.log1p(np.exp(-scaled)) - np.log(spread)
-    return float(-(log.mean() + np.log(BIN)) / np.log(2))
+    def _residual(self, values: np.ndarray) -> np.ndarray:
+        return scipy.signal.lfilter(self._whiten, [1.0], values, axis=-1)
+
+    def bits(self, values: np.ndarray) -> np.ndarray:
+        """Of [..., steps]; the first ones know less than `order` steps before."""
+        nats = -self._law.logpdf(self._residual(values))
+        return (nats - np.log(BIN)) / np.log(2)

@@ -9,6 +9,7 @@ OUT/training/                          checkpoints and log, to resume from
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -134,9 +135,14 @@ def window_batches(
 def validation_windows(
     lessons: Sequence[Lesson], config: LessonConfig, *, peaks: int, batches: int = 6
 ) -> list[Window]:
-    """The same windows each time, spread over the held-out recordings."""
+    """The same windows each time, spread over the held-out recordings.
+
+    Recordings that are shorter than a window are left out; none leave no windows.
+    """
     units, random = config.frames // 2, np.random.default_rng(0)
-    out = []
+    lessons, out = _long_enough(lessons, config), []
+    if not lessons:
+        return out
     for _ in range(batches):
         items = []
         for _ in range(config.batch_size):
@@ -147,6 +153,11 @@ def validation_windows(
             )
         out.append(jax.tree.map(lambda *parts: np.stack(parts), *items))
     return out
+
+
+def _long_enough(lessons: Sequence[Lesson], config: LessonConfig) -> list[Lesson]:
+    """Those of which a window can be cut."""
+    return [one for one in lessons if one.units >= config.frames // 2]
 
 
 def fit_grains(
@@ -164,8 +175,7 @@ def fit_grains(
 ) -> FitResult:
     """Train a grain model in place; see `hierarchy.training.fitting.fit`."""
     peaks = model.config.peaks
-    usable = [one for one in train if one.units >= lessons.frames // 2]
-    judges = [one for one in held_out if one.units >= lessons.frames // 2]
+    usable = _long_enough(train, lessons)
 
     def sums(model, window, keys):
         with jax.default_matmul_precision(lessons.matmul):
@@ -185,7 +195,7 @@ def fit_grains(
         model,
         Additive(sums),
         window_batches(usable, lessons, peaks=peaks, seed=fitting.seed),
-        validation=validation_windows(judges, lessons, peaks=peaks) if judges else (),
+        validation=validation_windows(held_out, lessons, peaks=peaks),
         config=fitting,
         out=out,
         resume=resume,
@@ -309,7 +319,10 @@ def train_grains(
         f"{sum(one.seconds(model_config) for one in train) / 60:.1f} minutes to learn "
         f"from, {sum(one.seconds(model_config) for one in held_out) / 60:.1f} held out"
     )
-    bars = baseline_bits(train, held_out or train)
+    windows = functools.partial(
+        validation_windows, config=lessons, peaks=model_config.peaks
+    )
+    bars = baseline_bits(train, windows(held_out) or windows(train))
     say(
         f"bits per sample held out: marginal {bars['marginal']:.3f}, linear prediction "
         f"{bars['linear_prediction']:.3f}"
