@@ -27,14 +27,14 @@ from command import (
 )
 from flax import nnx
 
-from hierarchy.material.companding import BIN, LIMIT
+from hierarchy.material.companding import BIN, BINS, LIMIT
 from hierarchy.material.corpus import Corpus
 from hierarchy.micro.baselines import baseline_bits
 from hierarchy.micro.grains import GrainModel
 from hierarchy.micro.learning import LessonConfig, lessons_of, validation_windows
 from hierarchy.micro.objective import validation_loss
 
-BINS = (256, 4096)
+READINGS = (256, BINS)
 BATCHES = 24
 
 
@@ -57,7 +57,7 @@ def model_bits(net, windows, width: float) -> dict[str, float]:
 def bits_by_bins(
     model: GrainModel,
     corpora: Sequence[Path],
-    bins: Sequence[int] = BINS,
+    bins: Sequence[int] = READINGS,
     *,
     batches: int = BATCHES,
 ) -> dict[int, dict[str, float]]:
@@ -102,7 +102,7 @@ def main() -> None:
     add = parser.add_argument
     takes_corpora(parser)
     takes_model(parser)
-    add("--bins", type=int, nargs="+", default=BINS)
+    add("--bins", type=int, nargs="+", default=READINGS)
     add(
         "--batches", type=int, default=BATCHES, help="of eight windows of half a second"
     )

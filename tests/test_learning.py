@@ -82,7 +82,7 @@ def test_a_tiny_model_learns_more_than_the_marginal_knows(trained):
     marginal = float(trained.lines[1].split("marginal ")[1].split(",")[0])
     assert found["bits_sketch"] < marginal
     assert found["bits_sketch"] < found["bits_free"]
-    assert trained.lines[-1].startswith("bits per sample held out: ")
+    assert trained.lines[-1].startswith("bits per sample held out, in 4,096 bins: ")
 
 
 def test_what_was_trained_can_be_read_and_asked(trained):

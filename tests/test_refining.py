@@ -9,10 +9,12 @@ from hierarchy.material.drawn import drawn_power
 from hierarchy.material.features import HOP, chroma_of, measure
 from hierarchy.material.sketch import Sketch, render
 from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, request_like
-from hierarchy.micro.refining import OCTAVE_GAIN, TOLD, refined
+from hierarchy.micro.refining import EDGE, OCTAVE_GAIN, TOLD, refined
 from tests.small_worlds import RATE
 
 FIRST, FRAMES = 24, 40  # of the sound that is asked for
+OWN = slice(WARM_UP // 2 + 1 + EDGE, (WARM_UP + FRAMES) // 2 + 2 - EDGE)
+"""Frames of a request's sketch that no neighbour shares."""
 
 
 def chord(third: float, *, bass: float = 0.0) -> np.ndarray:
@@ -125,12 +127,30 @@ def test_nothing_is_told_to_be_louder_than_it_is_asked_to_be():
     drawn = drawn_power(Sketch(told.frequency, *pair), quiet.levels.shape[-1], RATE)
     # A tone between two bands counts for both, so all of them are summed.
     drawn, asked = drawn.sum(axis=2), np.square(quiet.levels[:, ::2]).sum(axis=2)
-    most = asked[:, : drawn.shape[1]]
-    assert (drawn[:, : most.shape[1]] < 1.05 * most + 1e-9).all()
+    drawn, most = drawn[:, OWN], asked[:, OWN]
+    assert (drawn < 1.05 * most + 1e-9).all()
     assert drawn.max() > 0.5 * most.max()
 
 
 def test_silence_is_told_as_silence():
     request = asked_for(chord(0.2))
     told = refined(request, heard_in(np.zeros([2, 80 * HOP], np.float32)), RATE)
-    assert not told.amplitude.any() and np.isfinite(told.phase).all()
+    assert not told.amplitude[:, OWN].any() and np.isfinite(told.phase).all()
+
+
+def test_at_its_edges_two_grains_are_told_the_same():
+    """Whatever each of them invented: what the gestures have there, and no more."""
+    request = asked_for(chord(0.2))
+    here, there = (
+        refined(request, heard_in(chord(third)), RATE) for third in (0.6, 0.02)
+    )
+    edges = np.ones(len(request.frequency), bool)
+    edges[OWN] = False
+    for field in ("frequency", "amplitude", "phase"):
+        one, two = (getattr(each, field)[..., edges, :] for each in (here, there))
+        np.testing.assert_array_equal(one, two)
+    inside = np.abs(here.amplitude[0, OWN] - there.amplitude[0, OWN])
+    assert inside.max() > 0.02
+    strongest = np.sort(request.amplitude[0], axis=1)[:, -TOLD:]
+    told = np.sort(here.amplitude[0], axis=1)[:, -TOLD:]
+    np.testing.assert_allclose(told[edges], strongest[edges], rtol=1e-6)

@@ -13,10 +13,9 @@ import numpy as np
 import scipy.signal
 
 from hierarchy.material.drawn import drawn_power
-from hierarchy.material.features import FLOOR
+from hierarchy.material.features import FLOOR, SPECTRUM
 from hierarchy.material.sketch import Sketch
 
-WINDOW = 2048  # samples of the spectra whose centroids are meant
 UNDRAWN = 0.3  # of a band's level is noise at least, however much is drawn
 
 
@@ -31,14 +30,14 @@ def brightness_of(levels: np.ndarray, sketch: Sketch, sample_rate: int) -> np.nd
     """
     bands = levels.shape[1]
     levels = np.maximum(levels - FLOOR, 0)
-    window = scipy.signal.get_window("hann", WINDOW)
+    window = scipy.signal.get_window("hann", SPECTRUM)
     drawn = drawn_power(sketch, bands, sample_rate)[0].repeat(2, axis=0)
     noise = np.sqrt(np.maximum(levels**2 - drawn, (UNDRAWN * levels) ** 2))
     # Sums of magnitudes. A level is the rms that noise would have if it filled all bands
     # as it fills its own, and a bin of noise is sqrt(pi) / 2 of its rms on average; the
     # three bins of a sinusoid sum to its amplitude times the window's sum.
     per_bin = np.sqrt(np.pi / 4 * np.square(window).sum())
-    noise = noise * per_bin * (WINDOW / 2 / bands)
+    noise = noise * per_bin * (SPECTRUM / 2 / bands)
     tones = np.abs(sketch.middle) * window.sum()
     middle = (np.arange(bands) + 0.5) / bands * sample_rate / 2
     hertz = noise @ middle + (tones * sketch.frequency).sum(axis=1).repeat(2)

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 LIMIT = 8.0  # shape beyond this is clipped; attacks reach 6 within a smoothed frame
-BIN = 2 * LIMIT / 4096  # 12 bits over the whole range
+BINS = 4096  # 12 bits over the whole range
+BIN = 2 * LIMIT / BINS
 
 
 def gain_by_step(levels: jax.Array, steps_per_frame: int) -> jax.Array:

@@ -24,6 +24,7 @@ HOP = 512  # samples between frames; a sketch has one frame for every two of the
 FLOOR = 1e-5  # level that counts as silence, -100 dBFS
 PITCHED = (55.0, 2500.0)  # Hz between which sinusoids count as pitch classes
 OCTAVES = (110.0, 220.0, 440.0, 880.0, 1760.0)  # Hz between which pitches lie
+SPECTRUM = 2048  # samples of the spectra whose centroids are brightness
 BANDS = 16  # half as many steps a second as 8, and a floor of noise twice as fine
 
 
@@ -254,8 +255,8 @@ def measure(
 
 def _colour(signal, sample_rate, frames):
     # A recording shorter than the window is heard in the silence that follows it.
-    signal = np.pad(signal, (0, max(0, 2048 - len(signal))))
-    magnitude = np.abs(librosa.stft(signal, n_fft=2048, hop_length=HOP))[:, :frames]
+    signal = np.pad(signal, (0, max(0, SPECTRUM - len(signal))))
+    magnitude = np.abs(librosa.stft(signal, n_fft=SPECTRUM, hop_length=HOP))[:, :frames]
     centroid = librosa.feature.spectral_centroid(S=magnitude, sr=sample_rate)[0]
     brightness = np.log2(np.maximum(centroid, 50.0) / 1000.0).astype(np.float32)
     mel = librosa.feature.melspectrogram(S=magnitude**2, sr=sample_rate)

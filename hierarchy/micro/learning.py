@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from hierarchy.material.companding import BINS
 from hierarchy.material.corpus import Corpus, CorpusSong
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.features import Features, with_bands
@@ -41,6 +42,8 @@ from structure.errors import RequestError
 
 Preview = Callable[[str, np.ndarray, np.ndarray, int], None]
 """Called with a name, what was asked and what came, [2, samples], and the rate."""
+
+_BITS_HELD_OUT = f"bits per sample held out, in {BINS:,} bins"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -324,7 +327,7 @@ def train_grains(
     )
     bars = baseline_bits(train, windows(held_out) or windows(train))
     say(
-        f"bits per sample held out: marginal {bars['marginal']:.3f}, linear prediction "
+        f"{_BITS_HELD_OUT}: marginal {bars['marginal']:.3f}, linear prediction "
         f"{bars['linear_prediction']:.3f}"
     )
     out = Path(out)
@@ -359,6 +362,7 @@ def train_grains(
     if jax.process_index() == 0:
         about = {
             "bits_per_sample": {**bars, **result.best_metrics},
+            "bins": BINS,
             "steps": result.steps,
             "seconds": round(result.seconds),
             "started_from": None if start_from is None else Path(start_from).name,
@@ -377,7 +381,7 @@ def train_grains(
     if result.best_metrics:
         found = {k.removeprefix("bits_"): v for k, v in result.best_metrics.items()}
         say(
-            "bits per sample held out: "
+            f"{_BITS_HELD_OUT}: "
             + ", ".join(f"{name} {value:.3f}" for name, value in found.items())
         )
     return result

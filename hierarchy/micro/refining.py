@@ -5,6 +5,10 @@ or lowered as its pitch class and its octave lack or abound, and the strongest a
 the next candidate beside those that were asked for: what was invented stays, what was
 asked for comes out clearer.
 
+Where a grain begins and ends, its neighbour sounds too. There neither is told what it
+invented, but both the strongest of what the gestures have, which is the same for both: so
+they join without having heard each other, and a grain depends on its request alone.
+
 Source: iterative refinement of a draft after Ghazvininejad et al., "Mask-Predict", 2019.
 """
 
@@ -29,8 +33,9 @@ from hierarchy.micro.grains import WARM_UP, GrainRequest
 TOLD = 8  # sinusoids of a frame, asked for and own; measured in benchmarks/RESULTS.md
 CLASS_GAIN, OCTAVE_GAIN = 3.0, 4.0  # at most; an octave is lowered by as much at most
 CLASS_EASE, OCTAVE_EASE = 0.02, 0.05  # added to what is asked and to what is heard
+EDGE = 3  # frames at either end of a grain, 70 ms, that it may share with a neighbour
 BESIDE = 0.03, 15.0  # of a frequency, and Hz: what lies closer is the same sinusoid
-REFINING = (TOLD, CLASS_GAIN, OCTAVE_GAIN, CLASS_EASE, OCTAVE_EASE, BESIDE, "capped")
+REFINING = (TOLD, CLASS_GAIN, OCTAVE_GAIN, CLASS_EASE, OCTAVE_EASE, BESIDE, EDGE)
 """What tells grains that were refined otherwise apart."""
 
 
@@ -44,22 +49,26 @@ def refined(request: GrainRequest, heard: Sketch, sample_rate: int) -> GrainRequ
 
     Returns:
         A request with `TOLD` sinusoids, or as many as it has room for: its own and the
-        strongest others. Before and after the grain, and where half of what a frame
-        looked at was not of it, the nearest ones sound on.
+        strongest others, which sound on where half of what a frame looked at was not
+        of the grain. At the edges, before and after, the strongest of the gestures.
     """
     width = request.frequency.shape[1]
     told, given = min(TOLD, width), min(request.peaks, width)
-    kept = np.argsort(ranks(request.frequency, request.amplitude), axis=1)[:, :given]
-    frequency = np.take_along_axis(request.frequency, kept, axis=1)
+    order = np.argsort(ranks(request.frequency, request.amplitude), axis=1)[:, :told]
+    frequency = np.take_along_axis(request.frequency, order, axis=1)
     own = _sounding_on(heard.strongest(width), len(frequency), sample_rate)
     own = own.times(_class_gains(request, own) * _octave_gains(request, own))
     own = _no_louder(own, request.levels, sample_rate)
-    own = own.times(~_beside(own.frequency, frequency)).strongest(told - given)
+    own = own.times(~_beside(own.frequency, frequency[:, :given]))
+    own = own.strongest(told - given)
     pair = np.stack([own.middle, own.side])
+    drawn = _drawn(len(frequency))
+    at_edge = (drawn < EDGE) | (drawn > request.frames // 2 - EDGE)
 
     def both(asked: np.ndarray, invented: np.ndarray) -> np.ndarray:
-        asked = np.take_along_axis(asked, np.broadcast_to(kept, (*asked.shape[:-1], given)), axis=-1)  # fmt: skip
-        together = np.concatenate([asked, invented], axis=-1)
+        asked = np.take_along_axis(asked, np.broadcast_to(order, (*asked.shape[:-1], told)), axis=-1)  # fmt: skip
+        together = np.concatenate([asked[..., :given], invented], axis=-1)
+        together = np.where(at_edge[:, None], asked, together)
         room = [(0, 0)] * (together.ndim - 1) + [(0, width - told)]
         return np.pad(together, room).astype(np.float32)
 
@@ -72,9 +81,14 @@ def refined(request: GrainRequest, heard: Sketch, sample_rate: int) -> GrainRequ
     )
 
 
+def _drawn(count: int) -> np.ndarray:
+    """Which frame of its grain's sketch each frame of a request's is, int [count]."""
+    return np.arange(count) - (WARM_UP // 2 + 1)
+
+
 def _sounding_on(heard: Sketch, count: int, sample_rate: int) -> Sketch:
     """As many frames as a request has, the nearest repeated in phase."""
-    drawn = np.arange(count) - (WARM_UP // 2 + 1)
+    drawn = _drawn(count)
     nearest = np.clip(drawn, min(1, len(heard) - 1), max(len(heard) - 2, 0))
     near = heard[nearest]
     turns = near.frequency * (HOP / sample_rate) * (drawn - nearest)[:, None]
