@@ -6,7 +6,7 @@ Shape, each band over its level, is read in so many bins from -8 to 8 levels: 25
 many as a WaveNet of mu-law classes has, and 4,096, as training tells it. What a value
 costs falls by a bit with each halving of the bins, for all alike, so differences are what
 counts, and a share of the whole is only one at its number of bins. All know the levels,
-and are asked for the same samples. The marginal is a histogram of each band; linear
+and are asked for the same samples, of the middle of both channels. The marginal is a histogram of each band; linear
 prediction is of order 32, in each band, fitted to the recordings that are learnt from.
 """
 
@@ -35,7 +35,7 @@ from hierarchy.micro.learning import LessonConfig, lessons_of, validation_window
 from hierarchy.micro.objective import validation_loss
 
 READINGS = (256, BINS)
-BATCHES = 24
+BATCHES = 48
 
 
 def model_bits(net, windows, width: float) -> dict[str, float]:
@@ -70,7 +70,9 @@ def bits_by_bins(
         batches: of eight windows of half a second.
     """
     lessons = LessonConfig()
-    opened = {folder.name: Corpus.read(folder) for folder in corpora}
+    # In whatever order they are given, the same windows are asked for.
+    ordered = sorted(corpora, key=lambda folder: folder.name)
+    opened = {folder.name: Corpus.read(folder) for folder in ordered}
     train, held_out, _ = lessons_of(opened, model.config, lessons)
     windows = validation_windows(
         held_out or train, lessons, peaks=model.config.peaks, batches=batches

@@ -3,10 +3,10 @@
     python benchmarks/candidates.py --songs 4
 
 Bars of songs that are told no sinusoid (`--freedom 1`), several candidates each, as
-`hierarchy.micro.candidates` draws them. A way of choosing is a row: the first that comes,
-the one that answers best, and the chain of bars that answers best less a price for each
-decibel by which neighbours differ where they overlap (found by dynamic programming, as in
-unit selection: Hunt and Black, ICASSP 1996).
+`hierarchy.micro.candidates` draws them. A way of choosing is a row: the draft, and of
+those that were mended the one that answers best, which is kept, and the chain of bars that
+answers best less a price for each decibel by which neighbours differ where they overlap
+(found by dynamic programming, as in unit selection: Hunt and Black, ICASSP 1996).
 
 Columns: chroma and bright: how like what was asked (see `candidates`); join: RMS
 difference of 24 mel bands of two grains in their overlap, dB. The last row looks at joins
@@ -97,9 +97,10 @@ def of_song(model: GrainModel, style: str, seed: int) -> dict[str, list]:
         ]
     )
     worth = np.array([[one.worth for one in row] for row in heard])
-    ways = {"the first": [0] * len(heard)}
+    ways = {"the draft": [0] * len(heard)}
     for price in PRICES:
-        ways[f"a decibel costs {price:g}"] = best_chain(worth, joins, price)
+        chain = best_chain(worth[:, 1:], joins[:, 1:, 1:], price)
+        ways[f"a decibel costs {price:g}"] = [1 + choice for choice in chain]
     found = {}
     for name, chain in ways.items():
         kept = [row[choice] for row, choice in zip(heard, chain, strict=True)]

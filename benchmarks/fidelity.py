@@ -9,7 +9,8 @@ by the measures that those were made with; then bars as songs are rendered, gest
 the book in random keys and at random tempi, compared with theirs.
 Where few sinusoids or none are told, the best of several grains is heard, as in songs;
 which is best is told by chroma against the request, so chroma against the recording,
-librosa's, is the independent figure there.
+librosa's, is the independent figure there, and their edges, which are told sinusoids of
+the recording (see `hierarchy.micro.refining`), are left out of what is compared with it.
 A corpus folder is named as its style. Medians by style; bits per sample of held-out
 songs beside, and of linear prediction, as `bits.py` tells them.
 
@@ -48,7 +49,8 @@ from hierarchy.macro.rendering import told_at
 from hierarchy.material.corpus import Corpus
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.features import measure
-from hierarchy.micro.candidates import best_grains, chroma_likeness
+from hierarchy.material.sketch import HOP as SKETCH
+from hierarchy.micro.candidates import best_grains, candidates_of, chroma_likeness
 from hierarchy.micro.grains import (
     CONTEXT,
     WARM_UP,
@@ -58,6 +60,7 @@ from hierarchy.micro.grains import (
     request_like,
 )
 from hierarchy.micro.learning import features_of
+from hierarchy.micro.refining import EDGE
 from structure.plan import Section, SongPlan
 
 SECONDS = 3.0
@@ -343,7 +346,10 @@ def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:
     if isinstance(against, str):
         yield kind, compare_with_request(waveform, rate, grain.request, against)
         return
-    yield kind, compare(against, waveform, rate)
+    # Edges are told the recording's sinusoids, so they say nothing of freedom.
+    edge = EDGE * SKETCH if candidates_of(grain.request) > 1 else 0
+    inside = slice(edge, waveform.shape[1] - edge)
+    yield kind, compare(against[:, inside], waveform[:, inside], rate)
     yield f"{kind}, asked", compare_with_request(waveform, rate, grain.request, None)
 
 

@@ -11,7 +11,9 @@ from hierarchy.micro import candidates
 from hierarchy.micro.candidates import (
     BRIGHT,
     CANDIDATES,
+    Candidate,
     best_grains,
+    best_of,
     brightness_likeness,
     candidates_of,
     chroma_likeness,
@@ -62,8 +64,10 @@ def test_the_candidate_with_the_likest_chroma_and_brightness_is_kept(model, aske
         assert all(one.request is request for one in (grain, *same))
         sounds = {one.waveform.tobytes() for one in same}
         assert len(sounds) == len(same) == candidates_of(request)
-        found = [likeness(one) for one in same]
-        assert grain.waveform.tobytes() == same[np.argmax(found)].waveform.tobytes()
+        # The first of several is a draft.
+        mended = same[1:] or same
+        found = [likeness(one) for one in mended]
+        assert grain.waveform.tobytes() == mended[np.argmax(found)].waveform.tobytes()
     assert len({round(likeness(one), 6) for one in drawn[1] + drawn[2]}) > 2
 
 
@@ -103,6 +107,18 @@ def test_a_candidate_that_is_no_sound_is_not_kept(model, asked, monkeypatch):
     assert np.isfinite(best.waveform).all() and len(made) == CANDIDATES
     # There was nothing to draw on: it is asked as before, with another seed.
     assert made[1].request.peaks == 0 and made[1].request.seed != asked[1].seed
+
+
+def test_the_draft_is_kept_only_where_there_is_no_other(asked):
+    def made(worth):
+        sound = np.zeros([2, 64], np.float32)
+        return Candidate(Grain(sound, RATE, asked[1]), in_chroma=worth)
+
+    draft, worse, better, none = (made(worth) for worth in (0.9, 0.5, 0.7, -np.inf))
+    assert best_of([draft, worse, better]) is better
+    assert best_of([draft, none, worse]) is worse
+    assert best_of([draft, none, none]) is draft
+    assert best_of([draft]) is draft
 
 
 def test_few_sinusoids_are_mended_too(asked):

@@ -266,7 +266,7 @@ def render_song(
         model: whose sound.
         seed: of gestures and grains; the plan's own if None.
         freedom: 0 follows the gestures closely, 1 gives the model only their coarse
-            description; the plan's own if None.
+            description but where bars join; the plan's own if None.
         chorus_variation: share of the bars of a returning section that are another
             take; the plan's own if None.
         max_similarity: how like a moment of the recordings a bar may be; see

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.linalg
 import scipy.signal
 import scipy.stats
 
-from hierarchy.material.companding import BIN
+from hierarchy.material.companding import BIN, LIMIT
 from hierarchy.material.features import FLOOR
 from hierarchy.micro.lessons import Lesson, Window, audible
 from hierarchy.micro.objective import UNHEARD
 
 ORDER = 32
 MOST = 1 << 19  # steps of each recording that are fitted to
+LOOKED_AT = 1 << 19  # residuals of each band, by which its law is chosen
 
 
 def baseline_bits(
@@ -23,8 +24,8 @@ def baseline_bits(
 ) -> dict[str, float]:
     """Bits per sample of the marginal and of linear prediction, of held-out windows.
 
-    Both are fitted to each band of the training recordings and know the gains, as the
-    grain model does, and the same samples are counted in the same way; see
+    Both are fitted to each band of the middle of the training recordings and know the
+    gains, as the grain model does, and the same samples are counted in the same way; see
     `objective.validation_loss`. The marginal is a histogram; the residual of linear
     prediction (autocorrelation method) has the best of Gaussian, Laplace and logistic
     shape.
@@ -37,60 +38,46 @@ def baseline_bits(
     Returns:
         {"marginal": bits, "linear_prediction": bits}.
     """
-    found = [_of_one_band(train, windows, band, order) for band in _bands_of(train)]
-    if not any(one is not None for one in found):
+    models = {"marginal": {}, "linear_prediction": {}}
+    for band in range(train[0].shape.shape[-1]):
+        fit = np.concatenate([_audible(one, band) for one in train])
+        if len(fit) >= 10 * order:
+            models["marginal"][band] = _Histogram(fit)
+            models["linear_prediction"][band] = _Predictor(fit, order)
+    if not models["marginal"]:
         raise ValueError("nothing audible to fit the baselines to")
-    heard = [_heard(window) for window in windows]
-    means = {}
-    for name in ("marginal", "linear_prediction"):
-        batches = []
-        for number, weights in enumerate(heard):
-            kept = [band for band, one in enumerate(found) if one is not None]
-            bits = np.stack([found[band][name][number] for band in kept], axis=-1)
-            batches.append(np.average(bits, weights=weights[..., kept]))
-        means[name] = float(np.mean(batches))
-    return means
+    return {name: _mean_bits(by_band, windows) for name, by_band in models.items()}
 
 
-def _bands_of(train: Sequence[Lesson]) -> range:
-    return range(train[0].shape.shape[-1])
-
-
-def _heard(window: Window) -> np.ndarray:
-    """How much each sample that counts does, [batch, steps, bands]."""
-    levels = window.levels[:, 2 + UNHEARD : -2]
-    return np.asarray(audible(levels)).repeat(_steps_of(window), axis=1)
-
-
-def _steps_of(window: Window) -> int:
-    return window.shape.shape[1] // window.frames.shape[1]
-
-
-def _of_one_band(train, windows, band, order) -> dict[str, list[np.ndarray]] | None:
-    """Bits of the samples of one band that count, [batch, steps] of each batch."""
-    fit = np.concatenate([_audible(one, band) for one in train])
-    if len(fit) < 10 * order:
-        return None
-    histogram, predictor = _Histogram(fit), _Predictor(fit, order)
-    found = {"marginal": [], "linear_prediction": []}
+def _mean_bits(
+    by_band: Mapping[int, _Histogram | _Predictor], windows: Sequence[Window]
+) -> float:
+    """What models of bands say of the samples that count, as far as each is heard."""
+    means = []
     for window in windows:
-        shape = window.shape[..., band].astype(np.float64)
-        first = UNHEARD * _steps_of(window)
-        found["marginal"].append(histogram.bits(shape[:, first:]))
-        found["linear_prediction"].append(predictor.bits(shape)[:, first:])
-    return found
+        steps = window.shape.shape[1] // window.frames.shape[1]
+        bits = [
+            model.bits(window.shape[..., band].astype(np.float64))
+            for band, model in by_band.items()
+        ]
+        counted = np.stack(bits, axis=-1)[:, UNHEARD * steps :]
+        levels = window.levels[:, 2 + UNHEARD : -2, list(by_band)]
+        heard = np.asarray(audible(levels)).repeat(steps, axis=1)
+        means.append(np.average(counted, weights=heard))
+    return float(np.mean(means))
 
 
 def _audible(lesson: Lesson, band: int) -> np.ndarray:
+    """Of the middle, where it can be heard."""
     steps = lesson.shape.shape[1] // lesson.frames.shape[1]
-    heard = (lesson.levels[:, 2:-2, band] > 2 * FLOOR).repeat(steps, axis=1)
-    return lesson.shape[:, :MOST, band][heard[:, :MOST]].astype(np.float64)
+    heard = (lesson.levels[0, 2:-2, band] > 2 * FLOOR).repeat(steps)
+    return lesson.shape[0, :MOST, band][heard[:MOST]].astype(np.float64)
 
 
 class _Histogram:
-    """Of an eighth of a level, finer inside by being flat: enough for a marginal."""
+    """Of bins of a sixteenth of a level, flat inside: fine enough for a marginal."""
 
-    EDGES = np.linspace(-8, 8, 257)
+    EDGES = np.linspace(-LIMIT, LIMIT, 257)
 
     def __init__(self, fit: np.ndarray):
         counts = np.histogram(fit, self.EDGES)[0] + 0.5
@@ -113,13 +100,14 @@ class _Predictor:
         taps = scipy.linalg.solve_toeplitz(lags[:-1], lags[1:])
         self._whiten = np.concatenate([[1.0], -taps])
         residual = self._residual(fit)[order:]
-        size = np.abs(residual).mean()
+        spread = np.abs(residual).mean()
         laws = (
             scipy.stats.norm(scale=residual.std()),
-            scipy.stats.laplace(scale=size),
-            scipy.stats.logistic(scale=size / (2 * np.log(2))),
+            scipy.stats.laplace(scale=spread),
+            scipy.stats.logistic(scale=spread / (2 * np.log(2))),
         )
-        self._law = max(laws, key=lambda law: law.logpdf(residual[:MOST]).mean())
+        some = residual[:: max(1, len(residual) // LOOKED_AT)]
+        self._law = max(laws, key=lambda law: law.logpdf(some).mean())
 
     def _residual(self, values: np.ndarray) -> np.ndarray:
         return scipy.signal.lfilter(self._whiten, [1.0], values, axis=-1)

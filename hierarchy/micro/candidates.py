@@ -5,7 +5,8 @@ none, but how loud and bright it should be and which pitches are heard, it somet
 others: then a few candidates are sampled and heard with the measures that requests are
 made with, and the one is kept whose chroma is most like the chroma that was asked for and
 whose brightness moves most as it was asked to. Each after the first is told a few
-sinusoids of the best so far, made more like what was asked (`refining`).
+sinusoids of the best so far, made more like what was asked, and joins its neighbours
+(`refining`); the first is a draft.
 
 Source: best of n samples by a measure, as by Nakano et al., "WebGPT", 2021; a draft
 that is heard and mended after Madaan et al., "Self-Refine", 2023.
@@ -67,7 +68,7 @@ def best_grains(
         for number in range(max(counts, default=0))
     ]
     work = [sum(requests[place].frames for place in places) for places in rounds]
-    best: dict[int, Candidate] = {}
+    heard: list[list[Candidate]] = [[] for _ in requests]
     for number, places in enumerate(rounds):
         before, share = sum(work[:number]), work[number]
 
@@ -77,18 +78,17 @@ def best_grains(
 
         grains = make_grains(
             model,
-            [_attempt(requests[place], number, best.get(place)) for place in places],
+            [_attempt(requests[place], number, heard[place]) for place in places],
             temperature=temperature,
             progress=report,
         )
         for place, grain in zip(places, grains, strict=True):
             grain = dataclasses.replace(grain, request=requests[place])
-            heard = Candidate.of(grain) if counts[place] > 1 else Candidate(grain)
+            made = Candidate.of(grain) if counts[place] > 1 else Candidate(grain)
             if listener:
-                listener(place, heard)
-            if place not in best or heard.worth > best[place].worth:
-                best[place] = heard
-    return [best[place].grain for place in range(len(requests))]
+                listener(place, made)
+            heard[place].append(made)
+    return [best_of(candidates).grain for candidates in heard]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +124,20 @@ class Candidate:
             chroma_likeness(grain.request, heard),
             brightness_likeness(grain.request, heard),
         )
+
+
+def best_of(candidates: Sequence[Candidate]) -> Candidate:
+    """The best answer of those that were mended, which join their neighbours.
+
+    The first, which was told nothing at its edges, only where no other is a number.
+    """
+    draft, *mended = candidates
+    best = max(mended, key=_worth, default=draft)
+    return best if np.isfinite(best.worth) else draft
+
+
+def _worth(candidate: Candidate) -> float:
+    return candidate.worth
 
 
 def chroma_likeness(request: GrainRequest, heard: Features) -> float:
@@ -167,12 +181,13 @@ def _heard_chroma(request: GrainRequest, heard: Features) -> np.ndarray:
 
 
 def _attempt(
-    request: GrainRequest, number: int, best: Candidate | None
+    request: GrainRequest, number: int, heard: Sequence[Candidate]
 ) -> GrainRequest:
-    """What the next candidate is asked; the best so far is its draft."""
-    if best is None:
+    """What the next candidate is asked; the best of those before is its draft."""
+    if not heard:
         return request
-    if best.sketch is not None:
-        request = refined(request, best.sketch, best.grain.sample_rate)
+    draft = max(heard, key=_worth)
+    if draft.sketch is not None:
+        request = refined(request, draft.sketch, draft.grain.sample_rate)
     seed = seed_from(request.seed, "candidate", number)
     return dataclasses.replace(request, seed=seed)

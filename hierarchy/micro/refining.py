@@ -6,8 +6,9 @@ the next candidate beside those that were asked for: what was invented stays, wh
 asked for comes out clearer.
 
 Where a grain begins and ends, its neighbour sounds too. There neither is told what it
-invented, but both the strongest of what the gestures have, which is the same for both: so
-they join without having heard each other, and a grain depends on its request alone.
+invented, but both the strongest of what the gestures have, which inside a section is the
+same for both: so they join without having heard each other, and a grain depends on its
+request alone.
 
 Source: iterative refinement of a draft after Ghazvininejad et al., "Mask-Predict", 2019.
 """
@@ -27,13 +28,13 @@ from hierarchy.material.features import (
     octaves_of,
     pitch_of,
 )
-from hierarchy.material.sketch import HOP, Sketch, ranks
+from hierarchy.material.sketch import Sketch, ranks
 from hierarchy.micro.grains import WARM_UP, GrainRequest
 
 TOLD = 8  # sinusoids of a frame, asked for and own; measured in benchmarks/RESULTS.md
 CLASS_GAIN, OCTAVE_GAIN = 3.0, 4.0  # at most; an octave is lowered by as much at most
 CLASS_EASE, OCTAVE_EASE = 0.02, 0.05  # added to what is asked and to what is heard
-EDGE = 3  # frames at either end of a grain, 70 ms, that it may share with a neighbour
+EDGE = 4  # frames at either end of a grain, which may sound beside a neighbour's
 BESIDE = 0.03, 15.0  # of a frequency, and Hz: what lies closer is the same sinusoid
 REFINING = (TOLD, CLASS_GAIN, OCTAVE_GAIN, CLASS_EASE, OCTAVE_EASE, BESIDE, EDGE)
 """What tells grains that were refined otherwise apart."""
@@ -49,21 +50,20 @@ def refined(request: GrainRequest, heard: Sketch, sample_rate: int) -> GrainRequ
 
     Returns:
         A request with `TOLD` sinusoids, or as many as it has room for: its own and the
-        strongest others, which sound on where half of what a frame looked at was not
-        of the grain. At the edges, before and after, the strongest of the gestures.
+        strongest others; at the edges, before and after, its own alone.
     """
     width = request.frequency.shape[1]
     told, given = min(TOLD, width), min(request.peaks, width)
     order = np.argsort(ranks(request.frequency, request.amplitude), axis=1)[:, :told]
     frequency = np.take_along_axis(request.frequency, order, axis=1)
-    own = _sounding_on(heard.strongest(width), len(frequency), sample_rate)
+    drawn = np.arange(len(frequency)) - (WARM_UP // 2 + 1)  # frames of the grain's own
+    at_edge = (drawn < EDGE) | (drawn > request.frames // 2 - EDGE)
+    own = heard.strongest(width)[np.clip(drawn, 0, len(heard) - 1)]
     own = own.times(_class_gains(request, own) * _octave_gains(request, own))
     own = _no_louder(own, request.levels, sample_rate)
     own = own.times(~_beside(own.frequency, frequency[:, :given]))
     own = own.strongest(told - given)
     pair = np.stack([own.middle, own.side])
-    drawn = _drawn(len(frequency))
-    at_edge = (drawn < EDGE) | (drawn > request.frames // 2 - EDGE)
 
     def both(asked: np.ndarray, invented: np.ndarray) -> np.ndarray:
         asked = np.take_along_axis(asked, np.broadcast_to(order, (*asked.shape[:-1], told)), axis=-1)  # fmt: skip
@@ -79,20 +79,6 @@ def refined(request: GrainRequest, heard: Sketch, sample_rate: int) -> GrainRequ
         phase=both(request.phase, np.angle(pair)),
         peaks=told,
     )
-
-
-def _drawn(count: int) -> np.ndarray:
-    """Which frame of its grain's sketch each frame of a request's is, int [count]."""
-    return np.arange(count) - (WARM_UP // 2 + 1)
-
-
-def _sounding_on(heard: Sketch, count: int, sample_rate: int) -> Sketch:
-    """As many frames as a request has, the nearest repeated in phase."""
-    drawn = _drawn(count)
-    nearest = np.clip(drawn, min(1, len(heard) - 1), max(len(heard) - 2, 0))
-    near = heard[nearest]
-    turns = near.frequency * (HOP / sample_rate) * (drawn - nearest)[:, None]
-    return near.times(np.exp(2j * np.pi * turns))
 
 
 def _asked(values: np.ndarray, count: int) -> np.ndarray:
