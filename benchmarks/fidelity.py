@@ -60,7 +60,7 @@ from hierarchy.micro.grains import (
     request_like,
 )
 from hierarchy.micro.learning import features_of
-from hierarchy.micro.refining import EDGE
+from hierarchy.micro.refining import edge_frames
 from structure.plan import Section, SongPlan
 
 SECONDS = 3.0
@@ -347,7 +347,8 @@ def _judged(grain: Grain, kind: str, against) -> Iterator[tuple[str, dict]]:
         yield kind, compare_with_request(waveform, rate, grain.request, against)
         return
     # Edges are told the recording's sinusoids, so they say nothing of freedom.
-    edge = EDGE * SKETCH if candidates_of(grain.request) > 1 else 0
+    mended = candidates_of(grain.request) > 1
+    edge = edge_frames(rate) * SKETCH if mended else 0
     inside = slice(edge, waveform.shape[1] - edge)
     yield kind, compare(against[:, inside], waveform[:, inside], rate)
     yield f"{kind}, asked", compare_with_request(waveform, rate, grain.request, None)

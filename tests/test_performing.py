@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierarchy.macro.choosing import choose_gestures
-from hierarchy.macro.performing import LEAD, perform
+from hierarchy.macro.performing import perform
 from hierarchy.macro.timeline import EARLY, RING, _attack
 from hierarchy.material.features import BANDS, HOP, chroma_of, octaves_of
 from hierarchy.material.sketch import Sketch
+from hierarchy.micro.grains import LEAD
 from structure.harmony import Chord
 from structure.plan import BEATS_PER_BAR, Section, SongPlan
 from tests.small_worlds import RATE, features_and_book, small_plan

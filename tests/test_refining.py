@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from hierarchy.macro.choosing import choose_gestures
-from hierarchy.macro.performing import perform
+from hierarchy.macro.performing import _leads, perform
 from hierarchy.material.drawn import drawn_power
 from hierarchy.material.features import HOP, chroma_of, measure
+from hierarchy.material.sketch import HOP as SKETCH
 from hierarchy.material.sketch import Sketch, render
 from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, request_like
-from hierarchy.micro.refining import EDGE, OCTAVE_GAIN, TOLD, refined
+from hierarchy.micro.refining import OCTAVE_GAIN, TOLD, edge_frames, refined
 from structure.plan import Section, SongPlan
 from tests.small_worlds import RATE, features_and_book
 
 FIRST, FRAMES = 24, 40  # of the sound that is asked for
+EDGE = edge_frames(RATE)
 OWN = slice(WARM_UP // 2 + 1 + EDGE, (WARM_UP + FRAMES) // 2 + 2 - EDGE)
 """Frames of a request's sketch that are not at its edges."""
 
@@ -133,7 +135,20 @@ def test_silence_is_told_as_silence():
     assert not told.amplitude[:, OWN].any() and np.isfinite(told.phase).all()
 
 
-@pytest.mark.parametrize("tempo", [84.0, 90.0])
+@pytest.mark.parametrize(("rate", "frames"), [(16_000, 3), (44_100, 4), (96_000, 6)])
+def test_edges_are_as_long_as_two_bars_can_sound_together(rate, frames):
+    shared = []
+    for begin in range(0, 4096, 7):
+        left, right = (
+            _leads(begin - rate, begin, rate),
+            _leads(begin, begin + rate, rate),
+        )
+        shared.append(left[1] + right[0])
+    # A frame is heard from one before it to one after it.
+    assert edge_frames(rate) == max(shared) // SKETCH + 1 == frames
+
+
+@pytest.mark.parametrize("tempo", [84.0, 90.0, 97.0])
 def test_neighbours_are_told_the_same_where_both_sound(small_song, tempo):
     """Whatever each of them invented, over the whole of what two bars share."""
     _, book = features_and_book(small_song)

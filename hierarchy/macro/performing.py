@@ -22,10 +22,9 @@ from hierarchy.macro.loudness_range import range_of
 from hierarchy.macro.timeline import EARLY, RING, Timeline, timeline_of
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.material.gestures import Book
-from hierarchy.micro.grains import CONTEXT, WARM_UP, GrainRequest, seed_from
+from hierarchy.micro.grains import CONTEXT, LEAD, WARM_UP, GrainRequest, seed_from
 from structure.plan import Section, SongPlan
 
-LEAD = 0.020  # seconds on each side of a join
 SAME_COLOUR = 0.09
 """A return whose brightness differs by less is a return; those that are composed do."""
 

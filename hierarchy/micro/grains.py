@@ -37,6 +37,7 @@ WARM_UP = (
     8  # frames sampled before a grain and thrown away: the model starts in silence
 )
 CONTEXT = 2  # frames of levels beyond either end; one sketch frame
+LEAD = 0.020  # seconds that grains of neighbouring bars sound beyond their bar line
 DOUBT = 0.15  # levels by which the model's own past is said to be off
 TEMPERATURE = 0.75  # unless a model knows better
 UNTOLD = 1.0  # the same of grains that are told no sinusoid: as it was learnt

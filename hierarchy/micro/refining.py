@@ -28,15 +28,14 @@ from hierarchy.material.features import (
     octaves_of,
     pitch_of,
 )
-from hierarchy.material.sketch import Sketch, ranks
-from hierarchy.micro.grains import WARM_UP, GrainRequest
+from hierarchy.material.sketch import HOP, Sketch, ranks
+from hierarchy.micro.grains import LEAD, WARM_UP, GrainRequest
 
 TOLD = 8  # sinusoids of a frame, asked for and own; measured in benchmarks/RESULTS.md
 CLASS_GAIN, OCTAVE_GAIN = 3.0, 4.0  # at most; an octave is lowered by as much at most
 CLASS_EASE, OCTAVE_EASE = 0.02, 0.05  # added to what is asked and to what is heard
-EDGE = 4  # frames at either end of a grain, which may sound beside a neighbour's
 BESIDE = 0.03, 15.0  # of a frequency, and Hz: what lies closer is the same sinusoid
-REFINING = (TOLD, CLASS_GAIN, OCTAVE_GAIN, CLASS_EASE, OCTAVE_EASE, BESIDE, EDGE)
+REFINING = (TOLD, CLASS_GAIN, OCTAVE_GAIN, CLASS_EASE, OCTAVE_EASE, BESIDE, LEAD)
 """What tells grains that were refined otherwise apart."""
 
 
@@ -57,7 +56,8 @@ def refined(request: GrainRequest, heard: Sketch, sample_rate: int) -> GrainRequ
     order = np.argsort(ranks(request.frequency, request.amplitude), axis=1)[:, :told]
     frequency = np.take_along_axis(request.frequency, order, axis=1)
     drawn = np.arange(len(frequency)) - (WARM_UP // 2 + 1)  # frames of the grain's own
-    at_edge = (drawn < EDGE) | (drawn > request.frames // 2 - EDGE)
+    edge = edge_frames(sample_rate)
+    at_edge = (drawn < edge) | (drawn > request.frames // 2 - edge)
     own = heard.strongest(width)[np.clip(drawn, 0, len(heard) - 1)]
     own = own.times(_class_gains(request, own) * _octave_gains(request, own))
     own = _no_louder(own, request.levels, sample_rate)
@@ -79,6 +79,15 @@ def refined(request: GrainRequest, heard: Sketch, sample_rate: int) -> GrainRequ
         phase=both(request.phase, np.angle(pair)),
         peaks=told,
     )
+
+
+def edge_frames(sample_rate: int) -> int:
+    """Frames at either end of a grain that sound while its neighbour may sound too.
+
+    Both begin and end on frames, so at most so many whole ones lie in two leads and what
+    rounds them; one more is heard in the last of these.
+    """
+    return int((2 * LEAD * sample_rate + 2 * (HOP - 1)) // HOP) + 1
 
 
 def _asked(values: np.ndarray, count: int) -> np.ndarray:
