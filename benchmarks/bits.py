@@ -6,8 +6,9 @@ Shape, each band over its level, is read in so many bins from -8 to 8 levels: 25
 many as a WaveNet of mu-law classes has, and 4,096, as training tells it. What a value
 costs falls by a bit with each halving of the bins, for all alike, so differences are what
 counts, and a share of the whole is only one at its number of bins. All know the levels,
-and are asked for the same samples, of the middle of both channels. The marginal is a histogram of each band; linear
-prediction is of order 32, in each band, fitted to the recordings that are learnt from.
+and are asked for the same samples, of the middle of both channels. The marginal is a
+histogram of each band; linear prediction is of order 32, in each band, fitted to the
+recordings that are learnt from.
 """
 
 from __future__ import annotations
