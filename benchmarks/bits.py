@@ -8,7 +8,8 @@ costs falls by a bit with each halving of the bins, for all alike, so difference
 counts, and a share of the whole is only one at its number of bins. All know the levels,
 and are asked for the same samples, of the middle of both channels. The marginal is a
 histogram of each band; linear prediction is of order 32, in each band, fitted to the
-recordings that are learnt from.
+recordings that are learnt from. "Adaptive" is linear prediction fitted to each half
+second of each band that is asked for, and what it takes to send that is counted.
 """
 
 from __future__ import annotations

@@ -262,6 +262,34 @@ def test_linear_prediction_gains_what_theory_says():
     assert bits["marginal"] - bits["linear_prediction"] == pytest.approx(gain, abs=0.05)
 
 
+def test_adaptive_prediction_follows_what_changes_and_pays_for_it():
+    random = np.random.default_rng(2)
+
+    def turning(signs):
+        """A resonance that lies at the bottom or at the top of the band by turns."""
+        noise, signal = random.normal(size=64_000), np.zeros(64_000)
+        sign = np.resize(np.repeat(signs, 16_000), len(noise))
+        for now in range(1, len(noise)):
+            past = 0.9 * sign[now] * signal[now - 1]
+            signal[now] = past + (1 - 0.81) ** 0.5 * noise[now]
+        return made_of(signal)
+
+    counted = (48 - UNHEARD) * 64
+    sent = 33 / 2 * np.log2(counted) / counted
+    lesson = turning([1, -1])
+    turns = baseline_bits([lesson], windows_of(lesson))
+    gain = -0.5 * np.log2(1 - 0.81)
+    # One filter for both can only tell from every second step.
+    of_both = -0.5 * np.log2(1 - 0.81**2)
+    saved = {name: turns["marginal"] - turns[name] for name in turns}
+    assert saved["linear_prediction"] == pytest.approx(of_both, abs=0.05)
+    assert saved["adaptive"] == pytest.approx(gain - sent, abs=0.1)
+
+    steady = turning([1, 1])
+    same = baseline_bits([steady], windows_of(steady))
+    assert 0 < same["adaptive"] - same["linear_prediction"] < sent + 0.01
+
+
 def test_silence_has_no_baseline():
     silent = made_of(np.zeros(6400))
     silent.levels[:] = 1e-5

@@ -24,11 +24,15 @@ def baseline_bits(
 ) -> dict[str, float]:
     """Bits per sample of the marginal and of linear prediction, of held-out windows.
 
-    Both are fitted to each band of the middle of the training recordings and know the
-    gains, as the grain model does, and the same samples are counted in the same way; see
-    `objective.validation_loss`. The marginal is a histogram; the residual of linear
-    prediction (autocorrelation method) has the best of Gaussian, Laplace and logistic
-    shape.
+    All know the gains of each band of the middle, as the grain model does, and the same
+    samples are counted in the same way; see `objective.validation_loss`. The marginal, a
+    histogram, and linear prediction (autocorrelation method) are fitted to the training
+    recordings; adaptive linear prediction is fitted to each window that it is asked
+    for, and what tells its parameters is counted. The residual has the best of
+    Gaussian, Laplace and logistic shape.
+
+    Source: Rissanen, "Modeling by shortest data description", Automatica 14, 1978, for
+    what parameters cost: half the logarithm of the number of samples each.
 
     Args:
         train: fitted to.
@@ -36,21 +40,23 @@ def baseline_bits(
         order: of linear prediction.
 
     Returns:
-        {"marginal": bits, "linear_prediction": bits}.
+        {"marginal": bits, "linear_prediction": bits, "adaptive": bits}.
     """
-    models = {"marginal": {}, "linear_prediction": {}}
+    models = {"marginal": {}, "linear_prediction": {}, "adaptive": {}}
+    counted = UNHEARD * (train[0].shape.shape[1] // train[0].frames.shape[1])
     for band in range(train[0].shape.shape[-1]):
         fit = np.concatenate([_audible(one, band) for one in train])
         if len(fit) >= 10 * order:
             models["marginal"][band] = _Histogram(fit)
             models["linear_prediction"][band] = _Predictor(fit, order)
+            models["adaptive"][band] = _Adaptive(order, counted)
     if not models["marginal"]:
         raise ValueError("nothing audible to fit the baselines to")
     return {name: _mean_bits(by_band, windows) for name, by_band in models.items()}
 
 
 def _mean_bits(
-    by_band: Mapping[int, _Histogram | _Predictor], windows: Sequence[Window]
+    by_band: Mapping[int, _Histogram | _Predictor | _Adaptive], windows: Sequence[Window]
 ) -> float:
     """What models of bands say of the samples that count, as far as each is heard."""
     means = []
@@ -102,7 +108,7 @@ class _Predictor:
         residual = self._residual(fit)[order:]
         spread = np.abs(residual).mean()
         laws = (
-            scipy.stats.norm(scale=residual.std()),
+            scipy.stats.norm(scale=np.sqrt(np.square(residual).mean())),
             scipy.stats.laplace(scale=spread),
             scipy.stats.logistic(scale=spread / (2 * np.log(2))),
         )
@@ -116,3 +122,22 @@ class _Predictor:
         """Of [..., steps]; the first ones know less than `order` steps before."""
         nats = -self._law.logpdf(self._residual(values))
         return (nats - np.log(BIN)) / np.log(2)
+
+
+class _Adaptive:
+    """Linear prediction that is fitted anew to each row, from step `first` on."""
+
+    def __init__(self, order: int, first: int):
+        self._order = order
+        self._first = first
+
+    def bits(self, values: np.ndarray) -> np.ndarray:
+        """Of [rows, steps]; the taps and the spread are paid for by all steps alike."""
+        return np.stack([self._of_one(row) for row in values])
+
+    def _of_one(self, row: np.ndarray) -> np.ndarray:
+        told = row[self._first :]
+        if not told.any():
+            return np.zeros_like(row)
+        sent = (self._order + 1) / 2 * np.log2(len(told)) / len(told)
+        return _Predictor(told, self._order).bits(row) + sent
