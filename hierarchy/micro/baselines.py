@@ -56,7 +56,8 @@ def baseline_bits(
 
 
 def _mean_bits(
-    by_band: Mapping[int, _Histogram | _Predictor | _Adaptive], windows: Sequence[Window]
+    by_band: Mapping[int, _Histogram | _Predictor | _Adaptive],
+    windows: Sequence[Window],
 ) -> float:
     """What models of bands say of the samples that count, as far as each is heard."""
     means = []
