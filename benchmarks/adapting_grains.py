@@ -6,7 +6,7 @@
 The default is adapted with the preset that `train-grains --from default` takes (or one
 that was adapted before is judged), and both are asked the same of the album:
 
-bits       a sample of its held-out songs, at 4,096 and at 256 bins (see `bits.py`); the
+bits       a sample of its held-out songs, in 256 and in 4,096 bins (see `bits.py`); the
            default's are those of the style of its own that suits the album best, or of
            none, told as many sinusoids as it knows and as many as the adapted model,
            which tells what is learnt from what is told
@@ -24,13 +24,13 @@ from pathlib import Path
 
 import frechet
 import numpy as np
-from bits import model_bits
+from bits import READINGS, model_bits
 from command import parsed, parser_of, takes_report, write_report
 from fidelity import answers, medians_of
 from flax import nnx
 
 from hierarchy.configs import find_config
-from hierarchy.material.companding import LIMIT
+from hierarchy.material.companding import BINS, LIMIT
 from hierarchy.material.corpus import Corpus
 from hierarchy.micro.grains import PRETRAINED, GrainModel
 from hierarchy.micro.learning import (
@@ -42,7 +42,6 @@ from hierarchy.micro.learning import (
 )
 from hierarchy.micro.wavenet import WaveNet
 
-BINS = (4096, 256)
 ASKED = ("freedom 0", "freedom 1", "as rendered")
 
 
@@ -110,14 +109,14 @@ def main() -> None:
     windows = held_out_windows(default, corpus, asked.batches)
     richer = held_out_windows(after, corpus, asked.batches)
     suits = {
-        style: sketch_bits(default, windows, style, BINS[0])
+        style: sketch_bits(default, windows, style, BINS)
         for style in (*default.config.styles, "none")
     }
     style = min(suits, key=suits.__getitem__)
     report["bits"] = {"default by style": suits}
     told = f"told {after.config.peaks}"
     print(f"{'bins':>6}{'default':>10} {'as':12}{told:>10}{'adapted':>10}{'saved':>8}")
-    for bins in BINS:
+    for bins in READINGS:
         known = sketch_bits(default, windows, style, bins)
         richly = sketch_bits(default, richer, style, bins)
         learnt = sketch_bits(after, richer, album, bins)

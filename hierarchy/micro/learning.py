@@ -143,7 +143,7 @@ def validation_windows(
     Recordings that are shorter than a window are left out; none leave no windows.
     """
     units, random = config.frames // 2, np.random.default_rng(0)
-    lessons, out = _long_enough(lessons, config), []
+    lessons, out = [one for one in lessons if _long_enough(one, config)], []
     if not lessons:
         return out
     for _ in range(batches):
@@ -158,9 +158,9 @@ def validation_windows(
     return out
 
 
-def _long_enough(lessons: Sequence[Lesson], config: LessonConfig) -> list[Lesson]:
-    """Those of which a window can be cut."""
-    return [one for one in lessons if one.units >= config.frames // 2]
+def _long_enough(lesson: Lesson, config: LessonConfig) -> bool:
+    """Whether a window can be cut of it."""
+    return lesson.units >= config.frames // 2
 
 
 def fit_grains(
@@ -178,7 +178,7 @@ def fit_grains(
 ) -> FitResult:
     """Train a grain model in place; see `hierarchy.training.fitting.fit`."""
     peaks = model.config.peaks
-    usable = _long_enough(train, lessons)
+    usable = [one for one in train if _long_enough(one, lessons)]
 
     def sums(model, window, keys):
         with jax.default_matmul_precision(lessons.matmul):
@@ -443,10 +443,10 @@ def lessons_of(
         share = corpus.training_seconds(song) / song.seconds
         border = round(whole.units * share)
         taught, asked = whole.between(0, border), whole.between(border, whole.units)
-        if taught.units >= lessons.frames // 2:
+        if _long_enough(taught, lessons):
             train.append(taught)
         # A song that ends in silence leaves nothing to ask.
-        if asked.units >= lessons.frames // 2 and asked.audible:
+        if _long_enough(asked, lessons) and asked.audible:
             held_out.append(asked)
         if share < 1:
             show.append((f"{name}-{Path(song.source).stem}", song, style, share))
