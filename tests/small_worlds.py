@@ -48,6 +48,11 @@ def tiny_net(seed: int = 0, **changes) -> WaveNet:
         key = jax.random.key(seed)
         net.linear[...] = 0.05 * jax.random.normal(key, net.linear.shape)
         net.last[...] = 3 * net.last[...]
+        if net.config.adaptive:
+            entering = jax.random.normal(key, net.enter_foreseen.shape)
+            net.enter_foreseen[...] = 0.2 * entering
+            net.trust[...] = 0.2 * jax.random.normal(key, net.trust.shape)
+            net.trust_bias[...] = net.trust_bias[...] + 0.4
         return net
 
     return make()

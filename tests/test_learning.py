@@ -197,6 +197,24 @@ def test_adapting_may_tell_a_model_more_sinusoids_than_it_knew(
         BookConfig(peaks=-1)
 
 
+def test_a_model_is_given_taps_that_it_does_not_trust_before_it_learns(
+    trained, corpus, tmp_path
+):
+    still = dataclasses.replace(
+        RECIPE,
+        model=dataclasses.replace(RECIPE.model, adaptive=8, memory=0.1),
+        fit=dataclasses.replace(RECIPE.fit, learning_rate=1e-7),
+    )
+    result = train_grains(
+        [corpus], tmp_path / "model", config=still, start_from=trained.folder, steps=1
+    )
+    found = GrainModel.read(tmp_path / "model").config
+    known = GrainModel.read(trained.folder).config
+    assert found == dataclasses.replace(known, adaptive=8, memory=0.1)
+    for name, bits in trained.result.best_metrics.items():
+        assert result.best_metrics[name] == pytest.approx(bits, abs=0.05)
+
+
 def test_a_corpus_at_another_rate_is_refused(corpus, tmp_path):
     other = dataclasses.replace(
         RECIPE, model=dataclasses.replace(RECIPE.model, sample_rate=44_100)

@@ -31,6 +31,9 @@ KINDS = [
     # Widths that fill no register, and more than one.
     {"residual": 10, "gate": 20, "skip": 40, "bands": 4, "mixtures": 3},
     {"classes": 21, "bands": 8},
+    # Taps that adapt, more and fewer than the linear path looks back.
+    {"adaptive": 9, "memory": 0.02, "bands": 8},
+    {"adaptive": 2, "memory": 0.05, "bands": 16},
 ]
 
 
@@ -79,7 +82,7 @@ def test_time_can_be_cut_anywhere(engine, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("changes", [{}, {"classes": 21, "bands": 8}])
+@pytest.mark.parametrize("changes", [{}, {"classes": 21, "bands": 8}, {"adaptive": 8}])
 def test_a_grain_does_not_depend_on_its_company_to_the_bit(changes, engine):
     net = tiny_net(**changes)
     sketch, frames, style = random_request(net, batch=21, frames=3)

@@ -120,13 +120,13 @@ class _Streams:
         rows = 1 if len(group) < FEW else ROWS
         lacking = -len(group) % rows
         tile = np.concatenate([group, np.repeat(group[:1], lacking)])
-        longest, linear = int(lengths[group].max()), self.packed.sizes.linear
+        longest, before = int(lengths[group].max()), self.packed.sizes.before
         per_frame = self.packed.sizes.steps_per_frame
         around = [(0, 0), (1, 1), (0, 0)]
         sketch = np.pad(self.sketch[tile], around)
         frames = np.pad(self.frames[tile], around, mode="edge")
         heard = np.zeros(
-            [len(tile), linear + longest * per_frame, sketch.shape[2]], "f4"
+            [len(tile), before + longest * per_frame, sketch.shape[2]], "f4"
         )
         work, run = Work.silence(self.packed, len(tile)), kernel(rows, self.form)
         styles, keys = self.packed.styles[self.style[tile]], self.keys[tile]
@@ -149,4 +149,4 @@ class _Streams:
             tell(int(np.clip(lengths[group] - first, 0, count).sum()))
         for row, stream in enumerate(group):
             steps = int(lengths[stream]) * per_frame
-            out[stream, :steps] = heard[row, linear : linear + steps]
+            out[stream, :steps] = heard[row, before : before + steps]

@@ -85,9 +85,11 @@ def sample(
         float32 [batch, steps, bands], zero where a grain has ended.
 
     Raises:
-        ValueError: on devices that cannot run it, and for tiles and precisions that
-            there are not.
+        ValueError: on devices that cannot run it, for models whose taps adapt, and for
+            tiles and precisions that there are not.
     """
+    if model.config.adaptive:
+        raise ValueError("the fused engine knows no adaptive taps: take 'jax'")
     room = 99 if interpret else shared_kilobytes(jax.local_devices()[0])
     program = Program(Sizes.of(model.config), tile or TILE, precision, room, interpret)
     graph, weights = nnx.split(model)

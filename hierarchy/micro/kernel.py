@@ -22,7 +22,14 @@ from numba import njit
 
 from hierarchy.devices import CACHE_VARIABLE
 from hierarchy.material.companding import LIMIT
-from hierarchy.micro import curves, randoms, registers, tiles
+from hierarchy.micro import (
+    adaptive,
+    adaptive_kernel,
+    curves,
+    randoms,
+    registers,
+    tiles,
+)
 from hierarchy.micro.mixture import NARROWEST
 from hierarchy.micro.packing import Packed, aligned
 from hierarchy.micro.registers import LANES
@@ -50,6 +57,9 @@ class Work(NamedTuple):
         gated, rectified, hidden, last, straight, context, gates: of one step or frame.
         noise: float32 [streams, steps_per_frame, uniforms, band_row].
         room: float32 [3, columns].
+        lags, taps: of adaptive prediction, float32 [streams, adaptive + 1 or adaptive,
+            bands]; foreseen and trust: [streams, 2 * bands] and [streams, band_row].
+        fitting: float32 [2 * adaptive + 4, bands], room to fit taps in.
     """
 
     pasts: np.ndarray
@@ -63,6 +73,11 @@ class Work(NamedTuple):
     gates: np.ndarray
     noise: np.ndarray
     room: np.ndarray
+    lags: np.ndarray
+    taps: np.ndarray
+    foreseen: np.ndarray
+    trust: np.ndarray
+    fitting: np.ndarray
 
     @classmethod
     def silence(cls, packed: Packed, streams: int) -> Work:
@@ -81,6 +96,11 @@ class Work(NamedTuple):
             gates=aligned([streams, size.gates_row]),
             noise=aligned(noise),
             room=aligned([3, max(size.last_row, size.band_row)]),
+            lags=aligned([streams, size.adaptive + 1, size.bands]),
+            taps=aligned([streams, size.adaptive, size.bands]),
+            foreseen=aligned([streams, 2 * size.bands]),
+            trust=aligned([streams, size.band_row]),
+            fitting=aligned([2 * size.adaptive + 4, size.bands]),
         )
 
 
@@ -95,7 +115,7 @@ def _compiled(function):
 
 def _made_of() -> int:
     """A number that changes with all that Numba's cache does not know of."""
-    parts = (registers, curves, randoms, tiles)
+    parts = (registers, curves, randoms, tiles, adaptive, adaptive_kernel)
     source = b"".join(Path(part.__file__).read_bytes() for part in parts)
     constants = (LIMIT, NARROWEST, LOWEST, HIGHEST, LANES)
     return zlib.crc32(source + repr(constants).encode()) | 1
@@ -119,7 +139,7 @@ def kernel(rows: int, form: int):
             frames: float32 [streams, 1 + frames + 1, wide].
             styles: float32 [streams, context_row], rows of `net.styles`.
             keys: uint32 [streams, 2].
-            out: float32 [streams, linear + steps, bands], written to.
+            out: float32 [streams, before + steps, bands], written to.
             first, count: which frames.
             temperature: see `sampling.sample`.
         """
@@ -128,6 +148,7 @@ def kernel(rows: int, form: int):
         size = net.sizes
         bands, residual, skip = size.bands, size.residual, size.skip
         linear, mixtures, classes = size.linear, size.mixtures, size.classes
+        before, adapts = size.before, size.adaptive > 0
         frame_steps = size.steps_per_frame
         trunk_row, gate_row, head_row = size.trunk_row, size.gate_row, size.head_row
         context_row, last_row = size.context_row, size.last_row
@@ -173,9 +194,27 @@ def kernel(rows: int, form: int):
                         curves.gumbel(at, mixtures * band_row)
                         curves.logistic(at + 4 * mixtures * band_row, band_row)
 
+            if adapts:
+                for stream in range(streams):
+                    if frame > 0:
+                        adaptive_kernel.remember(
+                            out[stream],
+                            before + (frame - 1) * frame_steps,
+                            frame_steps,
+                            net.each,
+                            work.lags[stream],
+                        )
+                    adaptive_kernel.fit(
+                        work.lags[stream],
+                        net.each,
+                        work.fitting,
+                        work.taps[stream],
+                        work.foreseen[stream],
+                    )
+
             for step in range(frame_steps):
                 now = frame * frame_steps + step
-                heard = out_ + 4 * (now + linear - 1) * bands
+                heard = out_ + 4 * (now + before - 1) * bands
                 drawn = address(sketch) + 4 * now * bands
                 products(
                     PLAIN, rows, FLOAT32, streams, enter_panels,
@@ -187,10 +226,25 @@ def kernel(rows: int, form: int):
                     CLEAR, streams, trunk_row - enter_panels * PANEL, trunk, 0,
                     trunk + 4 * enter_panels * PANEL, trunk_row,
                 )  # fmt: skip
+                if adapts:
+                    for stream in range(streams):
+                        adaptive_kernel.foresee(
+                            out[stream],
+                            now + before,
+                            work.taps[stream],
+                            work.foreseen[stream],
+                        )
+                    products(
+                        PLAIN, rows, FLOAT32, streams, enter_panels,
+                        address(work.foreseen), 2 * bands, 2 * bands, 0, 0, 0,
+                        front + 4 * net.frame_at[4], trunk, trunk_row, 0,
+                        trunk, trunk_row,
+                    )  # fmt: skip
                 if classes == 0:
+                    recent = now + before - linear
                     products(
                         PLAIN, rows, FLOAT32, streams, band_row // PANEL,
-                        out_ + 4 * now * bands, out_row, linear * bands,
+                        out_ + 4 * recent * bands, out_row, linear * bands,
                         drawn, sketch_row, 3 * bands,
                         front + 4 * net.frame_at[3], address(net.nothing), 0, 0,
                         straight, band_row,
@@ -248,6 +302,18 @@ def kernel(rows: int, form: int):
                     scales + 4 * net.scale_at[2 * layers + 1],
                     last, last_row,
                 )  # fmt: skip
+                if adapts:
+                    products(
+                        PLAIN, rows, FLOAT32, streams, band_row // PANEL,
+                        hidden, head_row, size.head, 0, 0, 0,
+                        front + 4 * net.frame_at[5], address(net.trust_bias), 0, 0,
+                        address(work.trust), band_row,
+                    )  # fmt: skip
+                    for stream in range(streams):
+                        for band in range(bands):
+                            work.straight[stream, band] += (
+                                work.trust[stream, band] * work.foreseen[stream, band]
+                            )
                 for stream in range(streams):
                     if classes:
                         draw_classes(
@@ -256,7 +322,7 @@ def kernel(rows: int, form: int):
                             net.values,
                             work.room,
                             np.float32(temperature),
-                            out[stream, now + linear],
+                            out[stream, now + before],
                         )
                     else:
                         draw_logistics(
@@ -265,7 +331,7 @@ def kernel(rows: int, form: int):
                             work.noise[stream, step],
                             work.room,
                             np.float32(temperature),
-                            out[stream, now + linear],
+                            out[stream, now + before],
                         )
 
     return run

@@ -274,9 +274,10 @@ def train_grains(
         corpora: folders from `prepare_corpus`; each is a style, named as its folder.
         out: what to write; see above.
         config: a recipe or its TOML file; None takes the defaults.
-        start_from: a model to adapt; its shape replaces the recipe's, and the corpora
-            become its styles. The styles that it had are not kept: their gestures
-            stay with the model that they came with.
+        start_from: a model to adapt; its shape replaces the recipe's, but for adaptive
+            taps, which it is given if it has none, and the corpora become its styles.
+            The styles that it had are not kept: their gestures stay with the model that
+            they came with.
         resume: go on where an earlier call with the same arguments stopped.
         minutes: stop after this time, with what was learnt by then.
         steps: instead of the recipe's.
@@ -395,6 +396,12 @@ def _recipe(config, start_from, *, minutes, steps, seed) -> GrainRecipe:
     recipe = dataclasses.replace(recipe, fit=dataclasses.replace(fitting, seed=seed))
     if start_from is not None:
         given = read_model_config(start_from, WaveNetConfig)
+        if not given.adaptive:
+            # New taps are not trusted at first: it is the same model until it learns.
+            taps = {
+                name: getattr(recipe.model, name) for name in ("adaptive", "memory")
+            }
+            given = dataclasses.replace(given, **taps)
         recipe = dataclasses.replace(recipe, model=given)
     if recipe.book.peaks:
         told = dataclasses.replace(recipe.model, peaks=recipe.book.peaks)
@@ -411,7 +418,10 @@ def _with_styles(
 
 
 def take_over(model: WaveNet, folder: str | Path) -> None:
-    """Start from another model's weights; new styles begin at the mean of its own."""
+    """Start from another model's weights; new styles begin at the mean of its own.
+
+    What it does not have, such as adaptive taps, stays as it was made.
+    """
     config = read_model_config(folder, WaveNetConfig)
     given = load_weights(WaveNet(config, rngs=nnx.Rngs(0)), folder)
     styles = given.style[...]

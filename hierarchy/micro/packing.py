@@ -34,6 +34,8 @@ class Sizes(NamedTuple):
     context: int
     wide: int  # numbers that describe a frame
     linear: int
+    adaptive: int
+    before: int  # steps that lie before the first one sampled
     mixtures: int
     classes: int
     steps_per_frame: int
@@ -64,6 +66,8 @@ class Sizes(NamedTuple):
             context=config.context,
             wide=conditions.width(config.bands),
             linear=config.linear,
+            adaptive=config.adaptive,
+            before=max(config.linear, config.adaptive),
             mixtures=config.mixtures,
             classes=config.classes,
             steps_per_frame=config.steps_per_frame,
@@ -90,10 +94,12 @@ class Packed(NamedTuple):
         step_at: int64 [2 * layers + 2], where each begins.
         scales: float32, of each of their columns, in the same order.
         scale_at: int64 [2 * layers + 2].
-        frames: float32: matrices look, gates, enter, straight.
-        frame_at: int64 [4].
+        frames: float32: matrices look, gates, enter, straight, and those for what
+            adaptive taps foresee: how it enters, and how far it is trusted.
+        frame_at: int64 [6].
+        each: by what weights of the past fall from step to step, where taps adapt.
         styles: float32 [styles + 1, context_row], what each adds to `look`; the last, none.
-        gates_bias, head_bias, last_bias: float32.
+        gates_bias, head_bias, last_bias, trust_bias: float32.
         nothing: zeros, a bias of none.
         values: float32 [classes], or [1].
     """
@@ -106,10 +112,12 @@ class Packed(NamedTuple):
     scale_at: np.ndarray
     frames: np.ndarray
     frame_at: np.ndarray
+    each: float
     styles: np.ndarray
     gates_bias: np.ndarray
     head_bias: np.ndarray
     last_bias: np.ndarray
+    trust_bias: np.ndarray
     nothing: np.ndarray
     values: np.ndarray
 
@@ -182,10 +190,21 @@ def pack(model: WaveNet, precision: str = "float32") -> Packed:
         np.concatenate([_gate_columns(part[:, i], config.gate) for i in each], axis=1)
         for part in (gates, gates_bias)
     )
+    foreseen, trust, trust_bias = np.zeros([3, 1, config.bands], np.float32)
+    if config.adaptive:
+        foreseen, trust = _array(model.enter_foreseen), _array(model.trust)
+        trust_bias = _array(model.trust_bias)[None]
     frames, frame_at = _gather(
         [
             _panels(part)
-            for part in (_array(model.look_frames), gates, entering, straight)
+            for part in (
+                _array(model.look_frames),
+                gates,
+                entering,
+                straight,
+                foreseen,
+                trust,
+            )
         ]
     )
     known = _array(model.style) @ _array(model.look_style)
@@ -199,10 +218,12 @@ def pack(model: WaveNet, precision: str = "float32") -> Packed:
         scale_at=scale_at,
         frames=frames,
         frame_at=frame_at,
+        each=config.remembered.each if config.adaptive else 0.0,
         styles=_padded(styles + _array(model.look_bias)),
         gates_bias=gates_bias[0],
         head_bias=_padded(_array(model.head_bias)[None])[0],
         last_bias=_padded(last_bias)[0],
+        trust_bias=_padded(trust_bias)[0],
         nothing=aligned(max(sizes.trunk_row, sizes.band_row)),
         values=config.likelihood.values() if config.classes else np.zeros(1, "f4"),
     )

@@ -28,6 +28,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from hierarchy.micro.adaptive import SMALLER
 from hierarchy.micro.wavenet import WaveNet, gated, neighbours
 
 ENGINES = ("compiled", "jax", "fused")
@@ -41,18 +42,20 @@ CHUNK = 16  # frames of one program, and between two reports of progress
 class SamplerState(NamedTuple):
     """What the next steps need to know of the steps before them."""
 
-    shape: jax.Array  # [linear, batch, bands], the latest last
+    shape: jax.Array  # [linear or more, batch, bands], the latest last
     pasts: tuple[jax.Array, ...]  # one [dilation, batch, residual] a layer
     frame: jax.Array  # int32 [], frames sampled so far
+    lags: jax.Array | None = None  # what adaptive taps are fitted to, see `Memory`
 
     @classmethod
     def silence(cls, model: WaveNet, batch: int) -> SamplerState:
         """Before the first step."""
-        config = model.config
+        config, memory = model.config, model.config.remembered
         return cls(
-            jnp.zeros([config.linear, batch, config.bands]),
+            jnp.zeros([max(config.linear, config.adaptive), batch, config.bands]),
             tuple(jnp.zeros([d, batch, config.residual]) for d in config.dilations),
             jnp.int32(0),
+            memory.none(batch, config.bands) if memory else None,
         )
 
 
@@ -244,10 +247,15 @@ def step(graph, block, weights, state, sketch, frames, style, keys, temperature)
             lambda rows: rows.reshape(-1, block, *rows.shape[1:]),
             (straight, entering, chance),
         )
-        body = functools.partial(_one_block, model, gates, temperature)
+        memory, lags = config.remembered, state.lags
+        taps = memory.fitted(lags) if memory else None
+        body = functools.partial(_one_block, model, gates, taps, temperature)
         (shape, pasts), out = jax.lax.scan(body, (state.shape, state.pasts), cut)
-        state = SamplerState(shape, pasts, state.frame + 1)
-        return state, out.reshape(-1, *out.shape[2:])
+        out = out.reshape(-1, *out.shape[2:])
+        if memory:
+            before = state.shape[len(state.shape) - memory.order :]
+            lags = memory.after(lags, jnp.concatenate([before, out]))
+        return SamplerState(shape, pasts, state.frame + 1, lags), out
 
     state, out = jax.lax.scan(one_frame, state, (drawn, seen))
     return _by_time(out.reshape(-1, *out.shape[2:])), state
@@ -272,7 +280,7 @@ def uniforms(keys, frame, config):
     return jax.vmap(of_one, out_axes=1)(keys)
 
 
-def _one_block(model, gates, temperature, carry, xs):
+def _one_block(model, gates, fitted, temperature, carry, xs):
     shape, pasts = carry
     straight, entering, chance = xs
     config, block = model.config, len(straight)
@@ -289,6 +297,12 @@ def _one_block(model, gates, temperature, carry, xs):
         recent = jnp.concatenate(heard[-config.linear :], axis=-1)
         linear = recent @ model.linear[...] + straight[step]
         h = heard[-1] @ model.enter[...] + entering[step]
+        foreseen = None
+        if fitted:
+            taps, error = fitted
+            foreseen = sum(tap * heard[-1 - lag] for lag, tap in enumerate(taps))
+            both = jnp.concatenate([foreseen, SMALLER * error], axis=-1)
+            h = h + both @ model.enter_foreseen[...]
         skip = jnp.zeros([h.shape[0], config.skip])
         for index, layer in enumerate(model.layers):
             if ready[index] is None:
@@ -300,7 +314,7 @@ def _one_block(model, gates, temperature, carry, xs):
             out = gated(z + gates[index]) @ layer.out[...]
             h = h + out[:, : config.residual]
             skip = skip + out[:, config.residual :]
-        parameters = model.finish(skip, linear)
+        parameters = model.finish(skip, linear, foreseen)
         heard.append(config.likelihood.draw(parameters, chance[step], temperature))
     pasts = tuple(
         jnp.concatenate([past, jnp.stack(new)])[-len(past) :]

@@ -2,7 +2,9 @@
 
 All bands of a step are predicted at once. A linear path from the recent past and from
 the sketch goes straight to the means, so that the network starts as a linear predictor
-and spends its depth on what a linear predictor cannot say.
+and spends its depth on what a linear predictor cannot say. Beside it the network hears
+what a predictor foresees whose taps are fitted to what sounded last (see `adaptive`),
+and says how far it is to be trusted.
 
 Source: van den Oord et al., "WaveNet", arXiv:1609.03499; bands after Okamoto et al.,
 "An investigation of subband WaveNet vocoder", 2018; the linear path after Valin and
@@ -21,6 +23,7 @@ from flax import nnx
 from hierarchy.material.features import BANDS
 from hierarchy.material.features import HOP as FRAME
 from hierarchy.micro import conditions
+from hierarchy.micro.adaptive import Memory, foresee
 from hierarchy.micro.likelihood import Classes, Logistics
 
 TOGETHER = 6  # layers whose ways out are one product in training
@@ -44,6 +47,8 @@ class WaveNetConfig:
     styles: tuple[str, ...] = ("own",)  # names; the corpora give them
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64) * 3  # of each layer
     linear: int = 16  # steps of the past in the linear path
+    adaptive: int = 0  # taps of the prediction that is fitted to the past; 0: none
+    memory: float = 0.15  # seconds by which that past counts half as much
     mixtures: int = 3  # logistics that a prediction is mixed of
     classes: int = 0  # mu-law classes of each step; 0: a mixture of logistics
     peaks: int = 48  # sinusoids that a request may carry
@@ -58,6 +63,10 @@ class WaveNetConfig:
                 raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
         if self.linear < 1 or self.mixtures < 1 or self.peaks < 1:
             raise ValueError("linear, mixtures and peaks are at least 1")
+        if self.adaptive < 0 or self.memory <= 0:
+            raise ValueError("adaptive is at least 0, and memory more than 0")
+        if self.adaptive and self.classes:
+            raise ValueError("classes have no mean that adaptive taps could foresee")
         if self.classes == 1 or self.classes < 0:
             raise ValueError(f"classes are 0 or at least 2, got {self.classes}")
         if not self.styles or len(set(self.styles)) < len(self.styles):
@@ -75,8 +84,16 @@ class WaveNetConfig:
 
     @property
     def reach(self) -> int:
-        """Past steps that a prediction may depend on."""
+        """Past steps that a prediction may depend on, but for adaptive taps."""
         return max(sum(self.dilations) + 1, self.linear)
+
+    @property
+    def remembered(self) -> Memory | None:
+        """How what has sounded is remembered, if it is."""
+        if not self.adaptive:
+            return None
+        each = 0.5 ** (self.bands / (self.memory * self.sample_rate))
+        return Memory(self.adaptive, self.steps_per_frame, each)
 
     @property
     def receptive_seconds(self) -> float:
@@ -129,6 +146,10 @@ class WaveNet(nnx.Module):
         self.linear = nnx.Param(jnp.zeros([config.linear * n, n]))
         straight = jnp.zeros([3 * n, n]).at[n : 2 * n].set(0.8 * jnp.eye(n))
         self.linear_sketch = nnx.Param(straight)
+        if config.adaptive:
+            self.enter_foreseen = nnx.Param(jnp.zeros([2 * n, config.residual]))
+            self.trust = nnx.Param(jnp.zeros([config.head, n]))
+            self.trust_bias = nnx.Param(jnp.zeros([n]))
 
     def look(self, frames: jax.Array, style: jax.Array) -> jax.Array:
         """Each frame of a request, with the frame before and the one after.
@@ -152,10 +173,14 @@ class WaveNet(nnx.Module):
         gates = seen @ self.gates[...] + _last(self.gates_bias, seen.ndim)
         return gates.reshape(*seen.shape[:-1], len(self.layers), 2 * self.config.gate)
 
-    def finish(self, skip: jax.Array, straight: jax.Array) -> jax.Array:
+    def finish(
+        self, skip: jax.Array, straight: jax.Array, foreseen: jax.Array | None = None
+    ) -> jax.Array:
         """Skips [..., skip] and linear means [..., bands] to [..., bands, outputs].
 
-        Classes have no mean that a linear path could be added to: they go without.
+        What adaptive taps have `foreseen` [..., bands] is added to the means as far as
+        the network trusts it. Classes have no mean that a linear path could be added
+        to: they go without.
         """
         config = self.config
         hidden = jax.nn.relu(
@@ -164,6 +189,9 @@ class WaveNet(nnx.Module):
         raw = hidden @ self.last[...] + _last(self.last_bias, skip.ndim)
         if config.classes:
             return raw.reshape(*skip.shape[:-1], config.bands, config.classes)
+        if foreseen is not None:
+            trust = hidden @ self.trust[...] + _last(self.trust_bias, skip.ndim)
+            straight = straight + trust * foreseen
         raw = raw.reshape(*skip.shape[:-1], config.bands, 3, config.mixtures)
         means = jnp.zeros_like(raw).at[..., 1, :].add(straight[..., None])
         return (raw + means).reshape(
@@ -198,6 +226,11 @@ class WaveNet(nnx.Module):
             past[:, config.linear - 1 : -1] @ self.enter[...]
             + beside @ self.enter_sketch[...]
         )
+        foreseen = None
+        if config.remembered:
+            both = foresee(shape, config.remembered)
+            h = h + both @ self.enter_foreseen[...]
+            foreseen = both[..., : config.bands]
         skip, inside = jnp.zeros([batch, steps, config.skip]), []
         for index, (layer, dilation) in enumerate(
             zip(self.layers, config.dilations, strict=True)
@@ -218,7 +251,7 @@ class WaveNet(nnx.Module):
                 # One deep product writes the sum once, not once a layer.
                 skip = skip + jnp.concatenate(inside, axis=-1) @ jnp.concatenate(ways)
                 inside = []
-        return self.finish(skip, straight)
+        return self.finish(skip, straight, foreseen)
 
 
 def gated(z: jax.Array) -> jax.Array:
