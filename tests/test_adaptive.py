@@ -45,7 +45,6 @@ def test_taps_solve_the_normal_equations_of_a_past_that_decays():
     age = np.arange(len(shape))[::-1]
     decayed = shape[:, 0].astype(float) * MEMORY.each ** (age / 2)
     asked = np.correlate(decayed, decayed, "full")[len(decayed) - 1 :][: ORDER + 1]
-    # Lags are kept with the weight of the later step, each younger than their mean.
     asked[0] = asked[0] * (1 + WHITE) + FAINT
     expected = scipy.linalg.solve_toeplitz(asked[:-1], asked[1:])
     np.testing.assert_allclose(np.ravel(taps), expected, atol=2e-3)
