@@ -39,7 +39,7 @@ def test_taps_solve_the_normal_equations_of_a_past_that_decays():
     padded = np.pad(shape, [(ORDER, 0), (0, 0)])[:, None]
     for frame in range(20):
         here = padded[frame * STEPS : frame * STEPS + ORDER + STEPS]
-        lags = MEMORY.after(lags, jnp.asarray(here))
+        lags = MEMORY.after(lags, MEMORY.sums(jnp.asarray(here))[:, 0])
     taps, left = MEMORY.fitted(lags)
 
     age = np.arange(len(shape))[::-1]
@@ -82,7 +82,8 @@ def test_filters_are_stable_whatever_was_heard(sound):
     padded = jnp.asarray(np.pad(sound, (ORDER, 0)), jnp.float32)[:, None, None]
     lags = MEMORY.none(1, 1)
     for first in range(0, len(sound), STEPS):
-        lags = MEMORY.after(lags, padded[first : first + ORDER + STEPS])
+        more = MEMORY.sums(padded[first : first + ORDER + STEPS])
+        lags = MEMORY.after(lags, more[:, 0])
     taps = np.ravel(MEMORY.fitted(lags)[0])
     assert np.abs(np.roots([1, *-taps])).max() < 1
 

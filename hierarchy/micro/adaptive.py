@@ -43,9 +43,9 @@ class Memory(NamedTuple):
         """Lags where nothing was heard, zeros [order + 1, batch, bands]."""
         return jnp.zeros([self.order + 1, batch, bands])
 
-    def after(self, lags: jax.Array, heard: jax.Array) -> jax.Array:
-        """Lags after one more frame; `heard` is [order + steps, batch, bands]."""
-        return self.each**self.steps * lags + self.sums(heard)[:, 0]
+    def after(self, lags: jax.Array, more: jax.Array) -> jax.Array:
+        """Lags after one more frame, which adds `more`, one of `sums`, to them."""
+        return self.each**self.steps * lags + more
 
     def sums(self, heard: jax.Array) -> jax.Array:
         """What each frame adds to the lags.
@@ -108,7 +108,7 @@ def foresee(shape: jax.Array, memory: Memory) -> jax.Array:
     sums = memory.sums(heard).swapaxes(0, 1)
 
     def one(lags, more):
-        return memory.each**memory.steps * lags + more, lags
+        return memory.after(lags, more), lags
 
     _, lags = jax.lax.scan(one, memory.none(batch, bands), sums)
     # Barriers, since XLA would compute all of this anew for each that reads it.

@@ -35,7 +35,7 @@ def fit(lags, each, room, taps, foreseen):
     Args:
         lags: float32 [order + 1, bands].
         each: as in `remember`.
-        room: float32 [2 * order + 4, bands].
+        room: float32 [2 * order + 3, bands].
         taps: float32 [order, bands], written to, the latest step first.
         foreseen: float32 [2 * bands, ...]; the second half, what was not, is written.
     """

@@ -59,7 +59,7 @@ class Work(NamedTuple):
         room: float32 [3, columns].
         lags, taps: of adaptive prediction, float32 [streams, adaptive + 1 or adaptive,
             bands]; foreseen and trust: [streams, 2 * bands] and [streams, band_row].
-        fitting: float32 [2 * adaptive + 4, bands], room to fit taps in.
+        fitting: float32 [2 * adaptive + 3, bands], room to fit taps in.
     """
 
     pasts: np.ndarray
@@ -100,7 +100,7 @@ class Work(NamedTuple):
             taps=aligned([streams, size.adaptive, size.bands]),
             foreseen=aligned([streams, 2 * size.bands]),
             trust=aligned([streams, size.band_row]),
-            fitting=aligned([2 * size.adaptive + 4, size.bands]),
+            fitting=aligned([2 * size.adaptive + 3, size.bands]),
         )
 
 

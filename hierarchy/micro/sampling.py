@@ -254,7 +254,8 @@ def step(graph, block, weights, state, sketch, frames, style, keys, temperature)
         out = out.reshape(-1, *out.shape[2:])
         if memory:
             before = state.shape[len(state.shape) - memory.order :]
-            lags = memory.after(lags, jnp.concatenate([before, out]))
+            more = memory.sums(jnp.concatenate([before, out]))
+            lags = memory.after(lags, more[:, 0])
         return SamplerState(shape, pasts, state.frame + 1, lags), out
 
     state, out = jax.lax.scan(one_frame, state, (drawn, seen))
