@@ -26,6 +26,16 @@ def song(seed: int, seconds: float = 12.0) -> np.ndarray:
     return out
 
 
+def chip_tune(seed: int, seconds: float = 12.0) -> np.ndarray:
+    """Square notes that begin and end at once, with rests, [2, samples]."""
+    random, time = np.random.default_rng(seed), np.arange(int(seconds * RATE)) / RATE
+    number = (time / 0.13).astype(int)
+    pitch = 110 * 2 ** (random.integers(0, 36, number[-1] + 1) / 12)
+    sounds = random.random(number[-1] + 1) < 0.6
+    out = 0.1 * np.sign(np.sin(2 * np.pi * pitch[number] * time)) * sounds[number]
+    return np.tile(out.astype(np.float32), (2, 1))
+
+
 @pytest.fixture(scope="module")
 def moments() -> Moments:
     return moments_of((f"song {i}", song(i), RATE) for i in range(6))
@@ -40,6 +50,17 @@ def test_a_copy_is_found_where_it_was(moments, start, gain):
     assert found.song == "song 3"
     assert start - 0.3 <= found.seconds <= start + 0.8
     assert found.likeness > 0.97
+
+
+def test_a_copy_of_sharp_attacks_is_found_between_two_moments():
+    """Moments lie 0.2 s apart; 0.1 s off, each note lies elsewhere in its moment."""
+    tunes = moments_of((f"tune {i}", chip_tune(i), RATE) for i in range(20))
+    for number in range(20):
+        first = int((2.1 + 0.2 * number) * RATE)
+        copy = chip_tune(number)[:, first : first + int(1.3 * RATE)]
+        found = tunes.nearest(copy, RATE)
+        assert found.song == f"tune {number}"
+        assert found.likeness > 0.97
 
 
 def test_a_copy_is_found_under_noise_and_at_another_rate(moments):

@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import librosa
@@ -31,13 +31,14 @@ SECONDS = 1.0
 """Length of a moment."""
 
 STEP = 0.2  # seconds from one moment that is kept to the next
+FINE = 0.05  # the same of what is looked for: half of STEP off, an attack is another
 SHORTEST = 0.5  # seconds; what is shorter may be like anything
 _LOOKS_A_SECOND = 40
 _SLICES, _BANDS, _NUMBERS = 8, 40, 64
 _RANGE_DB = 50.0  # what lies further below the loudest of a moment is not heard
 TRANSPOSED = range(-6, 7)  # semitones
 SPEEDS = (0.8, 0.9, 1.0, 1.1, 1.25)  # times as fast
-LIKELY, FINE = 2, 0.05  # of these that are looked at in finer steps, in seconds
+LIKELY = 2  # of the transpositions, that are heard at all speeds
 _FEWEST = 4  # slices that are compared
 _SILENT = 1e-4  # rms; a moment quieter than this is like nothing
 
@@ -107,12 +108,13 @@ class Moments:
         known = self._known if slices == _SLICES else self._beginnings(slices)
 
         @functools.cache
-        def sounding(speed: float, step: float) -> np.ndarray:
+        def sounding(speed: float) -> np.ndarray:
             looks = _looks(slices, speed)
-            return _sounding(mono, sample_rate, step=step, looks=looks)
+            return _sounding(mono, sample_rate, step=FINE, looks=looks)
 
-        def best(semitones: int, speed: float, step: float) -> tuple[float, int]:
-            starts = sounding(speed, step)
+        @functools.cache
+        def best(semitones: int, speed: float = 1.0) -> tuple[float, int]:
+            starts = sounding(speed)
             if not len(starts):
                 return -1.0, -1
             patches = _patches(
@@ -128,16 +130,12 @@ class Moments:
                 patches = patches @ self.basis
             else:
                 patches = _centred(patches)
-            alike = (_unit(patches) @ known.T).max(axis=0)
-            found = int(alike.argmax())
-            return float(alike[found]), found
+            alike = _unit(patches) @ known.T
+            found = alike.argmax()
+            return float(alike.flat[found]), int(found % len(known))
 
-        def likely(ways: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-            return sorted(ways, key=lambda way: best(*way, STEP), reverse=True)[:LIKELY]
-
-        in_keys = [key for key, _ in likely((key, 1.0) for key in TRANSPOSED)]
-        ways = likely(itertools.product(in_keys, SPEEDS))
-        likeness, found = max(best(*way, FINE) for way in ways)
+        in_keys = sorted(TRANSPOSED, key=best, reverse=True)[:LIKELY]
+        likeness, found = max(best(*way) for way in itertools.product(in_keys, SPEEDS))
         if found < 0:
             return None
         return Nearest(
