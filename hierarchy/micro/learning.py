@@ -398,10 +398,10 @@ def _recipe(config, start_from, *, minutes, steps, seed) -> GrainRecipe:
         given = read_model_config(start_from, WaveNetConfig)
         if not given.adaptive:
             # New taps are not trusted at first: it is the same model until it learns.
-            taps = {
-                name: getattr(recipe.model, name) for name in ("adaptive", "memory")
-            }
-            given = dataclasses.replace(given, **taps)
+            taps = recipe.model
+            given = dataclasses.replace(
+                given, adaptive=taps.adaptive, memory=taps.memory
+            )
         recipe = dataclasses.replace(recipe, model=given)
     if recipe.book.peaks:
         told = dataclasses.replace(recipe.model, peaks=recipe.book.peaks)

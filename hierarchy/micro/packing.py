@@ -67,7 +67,7 @@ class Sizes(NamedTuple):
             wide=conditions.width(config.bands),
             linear=config.linear,
             adaptive=config.adaptive,
-            before=max(config.linear, config.adaptive),
+            before=config.heard,
             mixtures=config.mixtures,
             classes=config.classes,
             steps_per_frame=config.steps_per_frame,

@@ -42,7 +42,7 @@ CHUNK = 16  # frames of one program, and between two reports of progress
 class SamplerState(NamedTuple):
     """What the next steps need to know of the steps before them."""
 
-    shape: jax.Array  # [linear or more, batch, bands], the latest last
+    shape: jax.Array  # [heard, batch, bands], the latest last
     pasts: tuple[jax.Array, ...]  # one [dilation, batch, residual] a layer
     frame: jax.Array  # int32 [], frames sampled so far
     lags: jax.Array | None = None  # what adaptive taps are fitted to, see `Memory`
@@ -52,7 +52,7 @@ class SamplerState(NamedTuple):
         """Before the first step."""
         config, memory = model.config, model.config.remembered
         return cls(
-            jnp.zeros([max(config.linear, config.adaptive), batch, config.bands]),
+            jnp.zeros([config.heard, batch, config.bands]),
             tuple(jnp.zeros([d, batch, config.residual]) for d in config.dilations),
             jnp.int32(0),
             memory.none(batch, config.bands) if memory else None,

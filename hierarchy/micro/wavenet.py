@@ -88,6 +88,11 @@ class WaveNetConfig:
         return max(sum(self.dilations) + 1, self.linear)
 
     @property
+    def heard(self) -> int:
+        """Past steps that linear and adaptive taps hear themselves."""
+        return max(self.linear, self.adaptive)
+
+    @property
     def remembered(self) -> Memory | None:
         """How what has sounded is remembered, if it is."""
         if not self.adaptive:
